@@ -1,0 +1,45 @@
+# Needs Python 3.11 to 3.13 and make. `make serve` and `make test` set up all the rest.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: serve test train lint bench clean
+
+serve: .venv/.serve ## both tiers, with a champion trained for each model that has none
+	@exec $(BIN)/sepal serve --train-missing
+
+test: .venv/.develop ## the whole test suite, with coverage
+	$(BIN)/pytest --numprocesses 2 --dist loadgroup --cov --cov-report=
+	$(BIN)/python tests/coverage_floors.py
+
+train: .venv/.serve ## new versions of the models that the project ships
+	$(BIN)/sepal train iris
+	$(BIN)/sepal train ride_duration
+
+lint: .venv/.develop ## format, lint, types, and who may import whom
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean: ## all that was generated, trained versions included
+	rm -rf .venv .poetry dist htmlcov .coverage* .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache data/database.sqlite* data/bentoml
+
+# Poetry lives in a place of its own and reads the lock; pip installs what it
+# says, hashes checked, through whatever index and certificates pip is set up for.
+.poetry/.installed:
+	@$(PYTHON) -c 'import sys; (3, 11) <= sys.version_info < (3, 14) or sys.exit(f"Sepal needs Python 3.11 to 3.13, $(PYTHON) is {sys.version.split()[0]}: try make PYTHON=python3.12")'
+	$(PYTHON) -m venv .poetry
+	.poetry/bin/pip install --quiet poetry==2.5.1 poetry-plugin-export==1.10.1
+	touch $@
+
+.venv/.serve: poetry.lock | .poetry/.installed
+	$(PYTHON) -m venv --clear .venv
+	.poetry/bin/poetry export --quiet --extras all --output .venv/serve.txt
+	$(BIN)/pip install --quiet --no-deps --require-hashes --requirement .venv/serve.txt
+	$(BIN)/pip install --quiet --no-deps --editable .
+	touch $@
+
+.venv/.develop: .venv/.serve
+	.poetry/bin/poetry export --quiet --extras all --with dev --output .venv/develop.txt
+	$(BIN)/pip install --quiet --no-deps --require-hashes --requirement .venv/develop.txt
+	touch $@

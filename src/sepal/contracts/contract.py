@@ -1,0 +1,164 @@
+"""A contract: what a model takes and gives. All that is known of a model's rows is derived here."""
+
+import hashlib
+import inspect
+import json
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, create_model
+
+from sepal.contracts import wire
+from sepal.contracts.features import Feature, Features
+from sepal.contracts.targets import Labels, Target
+from sepal.errors import ConfigurationError, DataError
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+
+
+@dataclass(frozen=True)
+class Contract:
+    """One model's contract: the class of its rows, and its target.
+
+    `name` is the model's name everywhere: in paths, in the registry, on the command line.
+    """
+
+    name: str
+    features: type[Features]
+    target: Target
+
+    def __post_init__(self) -> None:
+        if not _NAME.fullmatch(self.name):
+            raise ConfigurationError(
+                f"{self.name!r} can't name a model: use lower-case letters, digits and _, a letter first."
+            )
+        if not self.columns:
+            raise ConfigurationError(f"Contract {self.name!r} has no features.")
+
+    @property
+    def source(self) -> Path:
+        """The file that defines it."""
+        return Path(inspect.getfile(self.features))
+
+    @property
+    def description(self) -> str:
+        """What the model is for: its features' docstring."""
+        return inspect.getdoc(self.features) or ""
+
+    @cached_property
+    def columns(self) -> tuple[Feature, ...]:
+        """The features in wire order."""
+        return tuple(
+            Feature.from_field(name, field) for name, field in self.features.model_fields.items()
+        )
+
+    @cached_property
+    def column_of(self) -> dict[str, str]:
+        """The feature's name for each name that data may use for it."""
+        return {
+            known: column.name
+            for column in self.columns
+            for known in (column.name, *column.aliases)
+        }
+
+    @cached_property
+    def example(self) -> dict[str, Any]:
+        """A row as JSON, from the features' examples."""
+        return {column.name: column.example for column in self.columns if not column.optional}
+
+    @cached_property
+    def signature(self) -> str:
+        """SHA-256 of all that gives the numbers on the wire their meaning."""
+        meaning = {
+            "features": [[c.name, c.kind, c.optional, c.categories, c.unit] for c in self.columns],
+            "target": self.target.describe(),
+        }
+        return hashlib.sha256(json.dumps(meaning).encode()).hexdigest()
+
+    @property
+    def answer_width(self) -> int:
+        """Numbers in the answer to one row: the version's, then the target's."""
+        return 1 + self.target.width
+
+    def encode(self, rows: Iterable[Features]) -> bytes:
+        """Rows to the bytes of a float64 matrix of shape (n_rows, n_features)."""
+        encoders = [(column.name, column.encode) for column in self.columns]
+        return wire.pack(
+            encode(values[name])
+            for values in (row.__dict__ for row in rows)
+            for name, encode in encoders
+        )
+
+    def decode(self, body: bytes) -> list[Features]:
+        """The inverse of `encode`."""
+        numbers = wire.unpack(body)
+        decoders = [(column.name, column.decode) for column in self.columns]
+        return [
+            self.features(
+                **{
+                    name: decode(number)
+                    for (name, decode), number in zip(
+                        decoders, numbers[start : start + len(decoders)], strict=True
+                    )
+                }
+            )
+            for start in range(0, len(numbers), len(decoders))
+        ]
+
+    def match_columns(self, found: Sequence[str]) -> dict[str, str]:
+        """Which of the columns found in a file is which feature: feature name to found name.
+
+        A required feature that is missing, or that two columns claim, is a DataError
+        naming the columns missing and the columns found.
+        """
+        matched: dict[str, str] = {}
+        for name in found:
+            if (feature := self.column_of.get(name)) is None:
+                continue
+            if feature in matched:
+                raise DataError(
+                    f"Columns {matched[feature]!r} and {name!r} both are {self.name}'s {feature}: keep one."
+                )
+            matched[feature] = name
+        missing = [c.name for c in self.columns if not c.optional and c.name not in matched]
+        if missing:
+            raise DataError(
+                f"Missing for {self.name}: {', '.join(missing)}. "
+                f"Columns found: {', '.join(map(str, found)) or 'none'}."
+            )
+        return matched
+
+    @cached_property
+    def prediction(self) -> type[BaseModel]:
+        """The model of one answer of `predict`."""
+        return self._answer_model("Prediction", {})
+
+    @cached_property
+    def prediction_with_probabilities(self) -> type[BaseModel]:
+        """The model of one answer of `predict-proba`; TypeError for a target without probabilities."""
+        if not isinstance(self.target, Labels):
+            raise TypeError(f"{self.name} has no probabilities.")
+        probabilities = (
+            self.target.probabilities_type,
+            Field(description="Each label's probability."),
+        )
+        return self._answer_model("Probabilities", {"probabilities": probabilities})
+
+    def _answer_model(self, suffix: str, more: dict[str, Any]) -> type[BaseModel]:
+        unit = getattr(self.target, "unit", None)
+        output = Field(
+            description=f"{self.target.column}{f', in {unit}' if unit else ''}.",
+            examples=[self.target.example],
+        )
+        version = Field(description="The version that answered.", examples=["log_reg_1"])
+        return create_model(
+            f"{self.features.__name__}{suffix}",
+            __config__=ConfigDict(protected_namespaces=()),
+            output=(self.target.output_type, output),
+            model_name=(str, version),
+            **more,
+        )

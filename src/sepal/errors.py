@@ -1,0 +1,87 @@
+"""The one family of errors, each with its HTTP status and its exit code.
+
+SepalError
+├── ConfigurationError        a setting, contract or recipe that can't work
+│   ├── DuplicateNameError    two contracts or two recipes with one name
+│   └── PortTakenError        another process listens where a tier should
+├── NotFoundError             a name that is not there; says which are
+│   └── NoChampionError       a model that was never trained
+├── DataError                 a file whose columns or rows can't be used
+├── ArtefactError             a stored version that must not be loaded
+├── RegistryError             a database that can't be used as it is
+└── UpstreamError             the model server did not answer well
+    ├── ModelServerUnavailableError    away, overloaded, or answering nonsense
+    └── ModelServerTimeoutError        too slow
+"""
+
+from typing import ClassVar
+
+
+class SepalError(Exception):
+    """Something that a person can understand and act on; its text says how."""
+
+    status: ClassVar[int] = 500
+    title: ClassVar[str] = "Internal error"
+    exit_code: ClassVar[int] = 1
+
+
+class ConfigurationError(SepalError):
+    """A setting, contract or recipe that can't work."""
+
+    exit_code = 3
+
+
+class DuplicateNameError(ConfigurationError):
+    """Two contracts, or two recipes, claim one name."""
+
+
+class PortTakenError(ConfigurationError):
+    """Another process listens where a tier should."""
+
+
+class NotFoundError(SepalError):
+    """A model, version, algorithm or file that is not there."""
+
+    status = 404
+    title = "Not found"
+    exit_code = 4
+
+
+class NoChampionError(NotFoundError):
+    """A model of which no version exists."""
+
+
+class DataError(SepalError):
+    """A file whose columns or rows can't be used."""
+
+    exit_code = 5
+
+
+class ArtefactError(SepalError):
+    """A stored version that must not be loaded: changed, missing, or made by other libraries."""
+
+    exit_code = 6
+
+
+class RegistryError(SepalError):
+    """A database that can't be used as it is."""
+
+    exit_code = 7
+
+
+class UpstreamError(SepalError):
+    """The model server did not answer, or not well."""
+
+    status = 503
+    title = "Model server unavailable"
+
+
+class ModelServerUnavailableError(UpstreamError):
+    """The model server is away, overloaded, or answers nonsense."""
+
+
+class ModelServerTimeoutError(UpstreamError):
+    """The model server took longer than the request's deadline."""
+
+    status = 504
+    title = "Model server too slow"

@@ -1,0 +1,63 @@
+"""What the registry keeps of a version, and what it must be told to make one."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+Metrics = Mapping[str, Mapping[str, float]]
+"""Metric by name, for each split: `{"train": {"accuracy": 0.97}, "test": {…}}`."""
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A fitted pipeline that is to become a version, and all that is to be recorded of it.
+
+    `data_fingerprint` is the SHA-256 of the rows it was fitted and tested on; `details`
+    holds what is no single number, such as a confusion matrix, as JSON.
+    """
+
+    model: str
+    algorithm: str
+    pipeline: Any
+    contract_signature: str
+    metrics: Metrics
+    details: Mapping[str, Any]
+    data_source: str
+    data_fingerprint: str
+    train_rows: int
+    test_rows: int
+
+
+@dataclass(frozen=True)
+class Version:
+    """One version of a model as the registry knows it.
+
+    `number` counts the versions of its model from 1; `name` is the algorithm and the
+    number, such as `log_reg_1`. `libraries` are the releases that fitted it.
+    """
+
+    model: str
+    number: int
+    algorithm: str
+    created_at: datetime
+    contract_signature: str
+    artefact_sha256: str
+    libraries: Mapping[str, str]
+    metrics: Metrics
+    details: Mapping[str, Any]
+    data_source: str
+    data_fingerprint: str
+    train_rows: int
+    test_rows: int
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The version's name within its model."""
+        return f"{self.algorithm}_{self.number}"
+
+    @property
+    def tag(self) -> str:
+        """The tag of its artefact in BentoML's model store."""
+        return f"{self.model}:{self.name}"

@@ -1,0 +1,143 @@
+"""The one table of settings: environment variables `SEPAL_…`, explained in docs/operations.md."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, HttpUrl, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from sepal.errors import ConfigurationError
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+Seconds = Annotated[float, Field(gt=0, le=3600)]
+Count = Annotated[int, Field(ge=1)]
+
+
+def _split(separator: str) -> BeforeValidator:
+    def split(value: object) -> object:
+        return (
+            [part for part in value.split(separator) if part] if isinstance(value, str) else value
+        )
+
+    return BeforeValidator(split)
+
+
+Names = Annotated[tuple[str, ...], NoDecode, _split(",")]
+Folders = Annotated[tuple[Path, ...], NoDecode, _split(os.pathsep)]
+
+
+def _default_data_dir() -> Path:
+    """`data/` of the checkout that this runs from, or the user's data folder if it was installed."""
+    root = Path(__file__).parents[2]
+    if (root / "pyproject.toml").is_file():
+        return root / "data"
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "sepal"
+
+
+class Settings(BaseSettings):
+    """What can be set. Every field is `SEPAL_` and its name in capitals."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="SEPAL_", frozen=True, extra="forbid", env_ignore_empty=True
+    )
+
+    env: Literal["local", "staging", "production"] = Field(
+        "local",
+        description="Where this runs; settings that are only safe locally are refused elsewhere.",
+    )
+
+    data_dir: Path = Field(
+        default_factory=_default_data_dir,
+        description="The folder of the data, the database and the artefacts. "
+        "The default is the checkout's data/, or ~/.local/share/sepal where Sepal is installed as a package.",
+    )
+    database_url: str = Field(
+        "", description="SQLAlchemy URL of the registry. The default is DATA_DIR/database.sqlite."
+    )
+    models: Names = Field(
+        (), description="Models to serve, separated by commas. The default is all."
+    )
+    contracts_path: Folders = Field(
+        (), description="Folders with further contract files, separated like PATH."
+    )
+    recipes_path: Folders = Field(
+        (), description="Folders with further recipe files, separated like PATH."
+    )
+
+    gateway_host: str = Field("127.0.0.1", description="Address that the gateway listens on.")
+    gateway_port: Port = Field(8000, description="Port that the gateway listens on.")
+    model_server_host: str = Field(
+        "127.0.0.1", description="Address that the model server listens on."
+    )
+    model_server_port: Port = Field(3000, description="Port that the model server listens on.")
+    model_server_url: HttpUrl | None = Field(
+        None,
+        description="Where the gateway finds the model server. "
+        "The default is made from MODEL_SERVER_HOST and MODEL_SERVER_PORT.",
+    )
+
+    max_rows: Count = Field(10_000, description="Rows in one request; more get 413.")
+    max_body_bytes: Count = Field(
+        16 * 2**20, description="Bytes in a request's body; more get 413."
+    )
+    request_timeout: Seconds = Field(
+        5.0, description="Seconds that the model server may take to answer; longer gets 504."
+    )
+    connect_timeout: Seconds = Field(
+        1.0, description="Seconds that connecting to the model server may take; longer gets 503."
+    )
+    upstream_connections: Count = Field(
+        64,
+        description="Connections from one gateway process to the model server; further calls wait.",
+    )
+    retry_after: Annotated[int, Field(ge=1, le=3600)] = Field(
+        1, description="Seconds in the Retry-After header of a 503."
+    )
+    ready_cache: Annotated[float, Field(ge=0, le=60)] = Field(
+        1.0, description="Seconds for which an answer of /readyz is used again."
+    )
+
+    max_batch_rows: Annotated[int, Field(ge=2)] = Field(
+        10_000, description="Rows that the model server scores in one go; larger calls are split."
+    )
+    max_batch_wait: Seconds = Field(
+        60.0,
+        description="Seconds after which the model server refuses a call that waits for its batch.",
+    )
+
+    start_timeout: Seconds = Field(
+        60.0, description="Seconds that `sepal serve` waits for both tiers."
+    )
+    stop_timeout: Seconds = Field(
+        15.0, description="Seconds that a tier may take to finish its requests when it is stopped."
+    )
+
+    @property
+    def database(self) -> str:
+        """SQLAlchemy URL of the registry."""
+        return self.database_url or f"sqlite:///{self.data_dir.resolve() / 'database.sqlite'}"
+
+    @property
+    def bentoml_home(self) -> Path:
+        """The folder that BentoML calls BENTOML_HOME; its model store holds the artefacts."""
+        return self.data_dir.resolve() / "bentoml"
+
+    @property
+    def upstream(self) -> str:
+        """The model server's base URL, with no slash at the end."""
+        if self.model_server_url is not None:
+            return str(self.model_server_url).rstrip("/")
+        return f"http://{self.model_server_host}:{self.model_server_port}"
+
+
+def load_settings() -> Settings:
+    """The settings from the environment; ConfigurationError naming the variable and what is wrong."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"SEPAL_{'_'.join(map(str, e['loc'])).upper()}={e['input']!r}: {e['msg']}"
+            for e in error.errors()
+        )
+        raise ConfigurationError(f"{wrong}. docs/operations.md lists the settings.") from error
