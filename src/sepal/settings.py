@@ -16,9 +16,7 @@ Count = Annotated[int, Field(ge=1)]
 
 def _split(separator: str) -> BeforeValidator:
     def split(value: object) -> object:
-        return (
-            [part for part in value.split(separator) if part] if isinstance(value, str) else value
-        )
+        return [part for part in value.split(separator) if part] if isinstance(value, str) else value
 
     return BeforeValidator(split)
 
@@ -55,21 +53,15 @@ class Settings(BaseSettings):
     database_url: str = Field(
         "", description="SQLAlchemy URL of the registry. The default is DATA_DIR/database.sqlite."
     )
-    models: Names = Field(
-        (), description="Models to serve, separated by commas. The default is all."
-    )
+    models: Names = Field((), description="Models to serve, separated by commas. The default is all.")
     contracts_path: Folders = Field(
         (), description="Folders with further contract files, separated like PATH."
     )
-    recipes_path: Folders = Field(
-        (), description="Folders with further recipe files, separated like PATH."
-    )
+    recipes_path: Folders = Field((), description="Folders with further recipe files, separated like PATH.")
 
     gateway_host: str = Field("127.0.0.1", description="Address that the gateway listens on.")
     gateway_port: Port = Field(8000, description="Port that the gateway listens on.")
-    model_server_host: str = Field(
-        "127.0.0.1", description="Address that the model server listens on."
-    )
+    model_server_host: str = Field("127.0.0.1", description="Address that the model server listens on.")
     model_server_port: Port = Field(3000, description="Port that the model server listens on.")
     model_server_url: HttpUrl | None = Field(
         None,
@@ -78,9 +70,7 @@ class Settings(BaseSettings):
     )
 
     max_rows: Count = Field(10_000, description="Rows in one request; more get 413.")
-    max_body_bytes: Count = Field(
-        16 * 2**20, description="Bytes in a request's body; more get 413."
-    )
+    max_body_bytes: Count = Field(16 * 2**20, description="Bytes in a request's body; more get 413.")
     request_timeout: Seconds = Field(
         5.0, description="Seconds that the model server may take to answer; longer gets 504."
     )
@@ -106,9 +96,7 @@ class Settings(BaseSettings):
         description="Seconds after which the model server refuses a call that waits for its batch.",
     )
 
-    start_timeout: Seconds = Field(
-        60.0, description="Seconds that `sepal serve` waits for both tiers."
-    )
+    start_timeout: Seconds = Field(60.0, description="Seconds that `sepal serve` waits for both tiers.")
     stop_timeout: Seconds = Field(
         15.0, description="Seconds that a tier may take to finish its requests when it is stopped."
     )

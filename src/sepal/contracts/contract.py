@@ -52,18 +52,12 @@ class Contract:
     @cached_property
     def columns(self) -> tuple[Feature, ...]:
         """The features in wire order."""
-        return tuple(
-            Feature.from_field(name, field) for name, field in self.features.model_fields.items()
-        )
+        return tuple(Feature.from_field(name, field) for name, field in self.features.model_fields.items())
 
     @cached_property
     def column_of(self) -> dict[str, str]:
         """The feature's name for each name that data may use for it."""
-        return {
-            known: column.name
-            for column in self.columns
-            for known in (column.name, *column.aliases)
-        }
+        return {known: column.name for column in self.columns for known in (column.name, *column.aliases)}
 
     @cached_property
     def example(self) -> dict[str, Any]:
@@ -88,9 +82,7 @@ class Contract:
         """Rows to the bytes of a float64 matrix of shape (n_rows, n_features)."""
         encoders = [(column.name, column.encode) for column in self.columns]
         return wire.pack(
-            encode(values[name])
-            for values in (row.__dict__ for row in rows)
-            for name, encode in encoders
+            encode(values[name]) for values in (row.__dict__ for row in rows) for name, encode in encoders
         )
 
     def decode(self, body: bytes) -> list[Features]:

@@ -139,8 +139,7 @@ class Feature:
     def encode(self) -> Callable[[Any], float]:
         """The function from a value of this feature to its float64; None becomes NaN."""
         encode = (
-            _ENCODERS.get(self.kind)
-            or {c: float(i) for i, c in enumerate(self.categories)}.__getitem__
+            _ENCODERS.get(self.kind) or {c: float(i) for i, c in enumerate(self.categories)}.__getitem__
         )
         if not self.optional:
             return encode
@@ -152,7 +151,7 @@ class Feature:
         decode = _DECODERS.get(self.kind) or (lambda code: self.categories[int(code)])
         if not self.optional:
             return decode
-        return lambda number: None if number != number else decode(number)  # noqa: PLR0124 (NaN)
+        return lambda number: None if number != number else decode(number)
 
     def _check_exactness(self) -> None:
         low = self.at_least if self.at_least is not None else self.greater_than
@@ -174,7 +173,7 @@ _BOUNDS = (
     (Lt, "lt", "less_than"),
     (Le, "le", "at_most"),
 )
-_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 (wall-clock times have no zone)
+_EPOCH = datetime(1970, 1, 1)
 
 
 def _seconds(moment: datetime) -> float:
@@ -246,8 +245,4 @@ def _bound(value: object) -> float:
 
 def _aliases(field: FieldInfo) -> tuple[str, ...]:
     choices = field.validation_alias
-    return (
-        tuple(str(choice) for choice in choices.choices)
-        if isinstance(choices, AliasChoices)
-        else ()
-    )
+    return tuple(str(choice) for choice in choices.choices) if isinstance(choices, AliasChoices) else ()

@@ -27,13 +27,9 @@ class Labels:
 
     def __post_init__(self) -> None:
         if len(set(self.names)) != len(self.names) or len(self.names) < 2:
-            raise ConfigurationError(
-                f"A contract needs two or more different labels, not {self.names}."
-            )
+            raise ConfigurationError(f"A contract needs two or more different labels, not {self.names}.")
         if self.example not in self.names:
-            raise ConfigurationError(
-                f"The example {self.example!r} is none of the labels {self.names}."
-            )
+            raise ConfigurationError(f"The example {self.example!r} is none of the labels {self.names}.")
 
     @property
     def width(self) -> int:
