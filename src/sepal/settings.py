@@ -48,7 +48,7 @@ class Settings(BaseSettings):
     data_dir: Path = Field(
         default_factory=_default_data_dir,
         description="The folder of the data, the database and the artefacts. "
-        "The default is the checkout's data/, or ~/.local/share/sepal where Sepal is installed as a package.",
+        "The default is the checkout's data/, or ~/.local/share/sepal for an installed package.",
     )
     database_url: str = Field(
         "", description="SQLAlchemy URL of the registry. The default is DATA_DIR/database.sqlite."
@@ -110,6 +110,11 @@ class Settings(BaseSettings):
     def bentoml_home(self) -> Path:
         """The folder that BentoML calls BENTOML_HOME; its model store holds the artefacts."""
         return self.data_dir.resolve() / "bentoml"
+
+    @property
+    def bentoml_environment(self) -> dict[str, str]:
+        """What BentoML must find in the environment when it is imported."""
+        return {"BENTOML_HOME": str(self.bentoml_home), "BENTOML_DO_NOT_TRACK": "True"}
 
     @property
     def upstream(self) -> str:

@@ -16,13 +16,15 @@ from sepal.errors import ConfigurationError, DuplicateNameError, NotFoundError
 T = TypeVar("T")
 
 
-def load_contracts(extra_folders: Iterable[Path] = ()) -> dict[str, Contract]:
-    """Every contract by its name: those that come with Sepal, then those in `extra_folders`.
+def load_contracts(extra_folders: Iterable[Path] = (), only: Iterable[str] = ()) -> dict[str, Contract]:
+    """Contracts by name: those that come with Sepal, then those in `extra_folders`.
 
-    Raises DuplicateNameError naming both files if two contracts have one name,
-    ConfigurationError if a file can't be imported.
+    With `only`, these alone; NotFoundError if one is not there. Raises DuplicateNameError
+    naming both files if two contracts have one name, ConfigurationError if a file can't
+    be imported.
     """
-    return collect(Contract, sepal.contracts, extra_folders, lambda c: c.name, lambda c: c.source)
+    found = collect(Contract, sepal.contracts, extra_folders, lambda c: c.name, lambda c: c.source)
+    return {name: pick(found, name, "model") for name in only} or found
 
 
 def pick(things: dict[str, T], name: str, what: str) -> T:

@@ -14,9 +14,7 @@ from sepal.contracts import Contract, Features, Quantity, WallClock, feature
 
 Zone = Annotated[int, Field(ge=1, le=265)]
 Miles = Annotated[float, Field(ge=0, le=500)]
-PickupTime = Annotated[
-    WallClock, Field(ge=datetime(2009, 1, 1), lt=datetime(2100, 1, 1))
-]
+PickupTime = Annotated[WallClock, Field(ge=datetime(2009, 1, 1), lt=datetime(2100, 1, 1))]
 
 
 class RideDuration(Features):

@@ -45,7 +45,7 @@ class Labels:
     def probabilities_type(self) -> Any:  # noqa: ANN401 (a type made at run time)
         """The type of `probabilities` in an answer: every label with its probability."""
         return Annotated[
-            dict[Literal[self.names], Probability],
+            dict[self.output_type, Probability],  # type: ignore[name-defined]  # made at run time
             Field(min_length=len(self.names), max_length=len(self.names)),
         ]
 

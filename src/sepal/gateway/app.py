@@ -1,0 +1,49 @@
+"""The gateway's application, put together from its parts."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI
+from fastapi_swagger import patch_fastapi
+
+from sepal.contracts.catalogue import load_contracts
+from sepal.gateway import problems
+from sepal.gateway.openapi import describe_problems
+from sepal.gateway.prediction_routes import prediction_routes
+from sepal.gateway.readiness import Readiness
+from sepal.gateway.request_id import RequestId
+from sepal.gateway.service_routes import service_routes
+from sepal.gateway.upstream import open_model_server
+from sepal.settings import Settings
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The gateway for the models that the settings name, or all. Connects to nothing until it runs."""
+    contracts = load_contracts(settings.contracts_path, settings.models)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with open_model_server(settings) as model_server:
+            app.state.model_server = model_server
+            app.state.readiness = Readiness(
+                model_server, list(contracts.values()), cache=settings.ready_cache
+            )
+            yield
+
+    app = FastAPI(
+        title="Sepal",
+        summary="Predictions of scikit-learn models.",
+        version=version("sepal"),
+        lifespan=lifespan,
+        docs_url=None,  # served below, from files that come with the package
+        redoc_url=None,
+        swagger_ui_oauth2_redirect_url=None,
+    )
+    app.add_middleware(RequestId)
+    problems.install(app, settings.retry_after)
+    app.include_router(service_routes(contracts, lambda: app.state.readiness))
+    app.include_router(prediction_routes(contracts, lambda: app.state.model_server, settings))
+    patch_fastapi(app, redirect_from_root_to_docs=False)
+    describe_problems(app)
+    return app

@@ -1,0 +1,50 @@
+"""A FastAPI route that takes JSON of a bounded size, and nothing else."""
+
+from collections.abc import Callable, Coroutine
+from email.message import Message
+from typing import Any
+
+from fastapi import HTTPException, Request, Response
+from fastapi.routing import APIRoute
+from starlette.types import Message as AsgiMessage
+from starlette.types import Receive
+
+
+def json_route(max_body_bytes: int) -> type[APIRoute]:
+    """A route class that says 415 to other media types and 413 to more bytes."""
+
+    class JsonRoute(APIRoute):
+        def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+            handle = super().get_route_handler()
+
+            async def handle_json(request: Request) -> Response:
+                if not _is_json(request.headers.get("content-type", "")):
+                    raise HTTPException(415, "Send JSON, with the header Content-Type: application/json.")
+                return await handle(Request(request.scope, _bounded(request.receive, max_body_bytes)))
+
+            return handle_json
+
+    return JsonRoute
+
+
+def _is_json(content_type: str) -> bool:
+    given = Message()
+    given["content-type"] = content_type
+    return given.get_content_maintype() == "application" and f"+{given.get_content_subtype()}".endswith(
+        "+json"
+    )
+
+
+def _bounded(receive: Receive, most: int) -> Receive:
+    """Receive a body only as long as it is within its bound, whatever it says of its length."""
+    received = 0
+
+    async def receive_bounded() -> AsgiMessage:
+        nonlocal received
+        message = await receive()
+        received += len(message.get("body", b""))
+        if received > most:
+            raise HTTPException(413, f"The body is too large: send at most {most} bytes.")
+        return message
+
+    return receive_bounded

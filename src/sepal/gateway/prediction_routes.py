@@ -1,0 +1,96 @@
+"""The prediction routes: `POST /{model}/predict` and `/predict-proba`, made from each contract."""
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, HTTPException, Request, Response
+from fastapi.responses import JSONResponse
+from pydantic import Discriminator, Field, Tag
+
+from sepal.contracts import Contract, Features
+from sepal.contracts.catalogue import pick
+from sepal.gateway.json_route import json_route
+from sepal.gateway.openapi import problem_responses
+from sepal.gateway.prediction import formatted, predict
+from sepal.gateway.upstream import ModelServer
+from sepal.settings import Settings
+
+PROBLEMS = (400, 413, 415, 422, 503, 504)
+
+
+def prediction_routes(
+    contracts: dict[str, Contract], model_server: Callable[[], ModelServer], settings: Settings
+) -> APIRouter:
+    """The routes of all contracts, and the answer to models that do not exist."""
+    router = APIRouter(route_class=json_route(settings.max_body_bytes))
+    for contract in contracts.values():
+        _add(router, contract, model_server, settings.max_rows, probabilities=False)
+        if contract.target.has_probabilities:
+            _add(router, contract, model_server, settings.max_rows, probabilities=True)
+
+    unknown = APIRouter()
+
+    @unknown.post("/{model}/predict", include_in_schema=False)
+    @unknown.post("/{model}/predict-proba", include_in_schema=False)
+    async def unknown_model(model: str, request: Request) -> None:
+        contract = pick(contracts, model, "model")
+        raise HTTPException(404, f"{contract.name} has no {request.url.path.rpartition('/')[2]}.")
+
+    router.include_router(unknown)
+    return router
+
+
+def _add(
+    router: APIRouter,
+    contract: Contract,
+    model_server: Callable[[], ModelServer],
+    max_rows: int,
+    *,
+    probabilities: bool,
+) -> None:
+    what, answer = "predict", contract.prediction
+    if probabilities:
+        what, answer = "predict-proba", contract.prediction_with_probabilities
+    rows_type: Any = _row_or_rows(contract, max_rows)
+    answer_type: Any = answer | list[answer]  # type: ignore[valid-type]  # made at run time
+
+    async def endpoint(rows: Any) -> Response:  # noqa: ANN401 (the real type is set below)
+        one = not isinstance(rows, list)
+        answers = await predict(model_server(), contract, [rows] if one else rows)
+        documents = [formatted(contract, answer, probabilities=probabilities) for answer in answers]
+        return JSONResponse(documents[0] if one else documents)
+
+    endpoint.__annotations__["rows"] = Annotated[rows_type, Body(openapi_examples=_examples(contract))]
+    router.add_api_route(
+        f"/{contract.name}/{what}",
+        endpoint,
+        methods=["POST"],
+        name=f"{contract.name}_{what.replace('-', '_')}",
+        operation_id=f"{contract.name}_{what.replace('-', '_')}",
+        summary=f"{'Probabilities' if probabilities else 'Prediction'} for one row or many",
+        description=contract.description,
+        tags=[contract.name],
+        response_model=answer_type,
+        responses=problem_responses(*PROBLEMS),
+    )
+
+
+def _row_or_rows(contract: Contract, max_rows: int) -> object:
+    """One row, or an array of rows; told apart before validation, so that errors speak of one form."""
+    row: type[Features] = contract.features
+    rows = Annotated[
+        list[row],  # type: ignore[valid-type]  # made at run time
+        Field(min_length=1, max_length=max_rows, title=f"{row.__name__} rows"),
+    ]
+    return Annotated[
+        Annotated[row, Tag("row")] | Annotated[rows, Tag("rows")],
+        Discriminator(lambda body: "rows" if isinstance(body, list) else "row"),
+    ]
+
+
+def _examples(contract: Contract) -> dict[str, Any]:
+    full = {column.name: column.example for column in contract.columns}
+    examples = {"one row": {"value": contract.example}, "many rows": {"value": [contract.example, full]}}
+    if full != contract.example:
+        examples["one row with all features"] = {"value": full}
+    return examples

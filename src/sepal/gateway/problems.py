@@ -1,0 +1,167 @@
+"""Every error as a problem document, as https://www.rfc-editor.org/rfc/rfc9457 has it."""
+
+import logging
+import math
+import re
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+from sepal.errors import SepalError
+from sepal.gateway.request_id import request_id
+
+logger = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+
+MOST_ERRORS = 100
+"""Wrong values that one answer names; there may be one for each value sent."""
+
+_LONGEST_VALUE = 100
+
+
+class WrongValue(BaseModel):
+    """One wrong value of a request."""
+
+    pointer: str = Field(
+        description="Where it is in the body: a JSON pointer (RFC 6901).", examples=["#/0/PetalWidthCm"]
+    )
+    detail: str = Field(description="What is wrong with it.", examples=["Input should be greater than 0"])
+    value: Any = Field(None, description="The value, if it is short.", examples=[-1])
+
+
+class Problem(BaseModel):
+    """What went wrong, as RFC 9457 has it."""
+
+    type: str = Field("about:blank", description="`about:blank`: the status says what kind it is.")
+    title: str = Field(description="The kind of problem.", examples=["Wrong values"])
+    status: int = Field(description="The HTTP status.", examples=[422])
+    detail: str = Field(description="This very problem, and the way out.")
+    request_id: str = Field(description="The request's `X-Request-ID`; name it when you ask for help.")
+    errors: list[WrongValue] | None = Field(None, description="The wrong values.")
+
+
+def install(app: FastAPI, retry_after: int) -> None:
+    """Have an application answer every error with a problem document."""
+
+    async def known(request: Request, error: Exception) -> Response:
+        assert isinstance(error, SepalError)  # noqa: S101 (by registration)
+        headers = (
+            {"Retry-After": str(retry_after)} if error.status == HTTPStatus.SERVICE_UNAVAILABLE else {}
+        )
+        return problem(request, error.status, error.title, str(error), headers=headers)
+
+    async def http(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)  # noqa: S101 (by registration)
+        detail = str(error.detail)
+        if detail in _GENERIC:
+            detail = _GENERIC[detail].format(method=request.method, **(error.headers or {}))
+        return problem(request, error.status_code, None, detail, headers=error.headers)
+
+    async def invalid(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)  # noqa: S101 (by registration)
+        return _invalid(request, error.errors())
+
+    async def unexpected(request: Request, error: Exception) -> Response:
+        logger.error("unexpected error in request %s", request_id(request.scope), exc_info=error)
+        return problem(request, 500, SepalError.title, "Something went wrong here; it has been logged.")
+
+    app.add_exception_handler(SepalError, known)
+    app.add_exception_handler(HTTPException, http)
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(Exception, unexpected)
+
+
+def problem(
+    request: Request,
+    status: int,
+    title: str | None,
+    detail: str,
+    *,
+    errors: list[WrongValue] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """One problem document as a response."""
+    document = Problem(
+        title=title or HTTPStatus(status).phrase,
+        status=status,
+        detail=detail,
+        request_id=request_id(request.scope),
+        errors=errors,
+    )
+    return JSONResponse(
+        document.model_dump(exclude_none=True), status, headers=dict(headers or {}), media_type=MEDIA_TYPE
+    )
+
+
+_GENERIC = {
+    "There was an error parsing the body": "The body can't be read as JSON.",
+    "Not Found": "There is nothing at this path. Visit /docs.",
+    "Method Not Allowed": "{method} is not allowed here. Allowed: {Allow}.",
+}
+"""What to say in the place of the framework's generic words."""
+
+_DATETIME = re.compile(r"datetime\.datetime\(([\d, ]+)\)")
+
+
+def _invalid(request: Request, errors: Sequence[Mapping[str, Any]]) -> Response:
+    first = errors[0]
+    if first["type"] == "json_invalid":
+        at = first["loc"][-1]
+        return problem(
+            request, 400, None, f"The body is no JSON: {first['ctx']['error']} at character {at}."
+        )
+    if first["type"] == "missing" and len(first["loc"]) == 1:
+        return problem(request, 400, None, "The body is empty. Send a row, or an array of rows.")
+    if first["type"] == "too_long":
+        most = first["ctx"]["max_length"]
+        return problem(
+            request, 413, None, f"{first['ctx']['actual_length']} rows are too many: send at most {most}."
+        )
+    named = [
+        WrongValue(pointer=_pointer(error["loc"]), detail=_detail(error), value=_short(error["input"]))
+        for error in errors[:MOST_ERRORS]
+    ]
+    detail = f"{len(errors)} wrong value{'s' if len(errors) > 1 else ''}"
+    if len(errors) > MOST_ERRORS:
+        detail += f", of which the first {MOST_ERRORS} are named"
+    detail += f": {_told(named[0])}"
+    return problem(request, 422, "Wrong values", detail, errors=named)
+
+
+def _pointer(loc: Sequence[str | int]) -> str:
+    """Pydantic's location without its first two parts: `body`, and which of the body's forms it is."""
+    parts = (str(part).replace("~", "~0").replace("/", "~1") for part in loc[2:])
+    return "/".join(("#", *parts))
+
+
+def _detail(error: Mapping[str, Any]) -> str:
+    if error["type"] in ("model_type", "model_attributes_type"):
+        return "A row should be an object"
+    message = str(error["msg"]).removeprefix("Value error, ")
+    return _DATETIME.sub(_iso, message)
+
+
+def _iso(shown: re.Match[str]) -> str:
+    year, month, day, hour, minute = map(int, shown[1].split(",")[:5])
+    return datetime(year, month, day, hour, minute).isoformat()
+
+
+def _told(wrong: WrongValue) -> str:
+    return f"{wrong.pointer.lstrip('#/') or 'the body'}: {wrong.detail}."
+
+
+def _short(value: object) -> object:
+    """A value that can be shown, or None: containers and long ones are not, NaN is no JSON."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, str):
+        return value if len(value) <= _LONGEST_VALUE else f"{value[:_LONGEST_VALUE]}…"
+    return value if isinstance(value, int | float | bool) else None

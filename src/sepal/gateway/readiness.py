@@ -1,0 +1,64 @@
+"""Readiness: whether every model that the gateway serves has answered a row just now."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+from pydantic import BaseModel, Field
+
+from sepal.contracts import Contract
+from sepal.errors import UpstreamError
+from sepal.gateway.prediction import predict
+from sepal.gateway.upstream import ModelServer
+
+
+class ModelReadiness(BaseModel):
+    """Whether one model answers."""
+
+    ready: bool
+    version: str | None = Field(None, description="The version that answered.", examples=["log_reg_1"])
+    reason: str | None = Field(None, description="Why it does not answer.")
+
+
+class Readiness:
+    """Asks the model server, at most once every `cache` seconds, however many ask."""
+
+    def __init__(self, model_server: ModelServer, contracts: Sequence[Contract], cache: float) -> None:
+        self._model_server = model_server
+        self._contracts = contracts
+        self._cache = cache
+        self._lock = asyncio.Lock()
+        self._known: dict[str, ModelReadiness] = {}
+        self._until = float("-inf")
+
+    async def check(self) -> dict[str, ModelReadiness]:
+        """The readiness of each model."""
+        async with self._lock:
+            if time.monotonic() >= self._until:
+                self._known = await self._ask()
+                self._until = time.monotonic() + self._cache
+            return self._known
+
+    async def _ask(self) -> dict[str, ModelReadiness]:
+        try:
+            status = await self._model_server.status()
+        except UpstreamError as error:
+            away = ModelReadiness(ready=False, reason=str(error))
+            return {contract.name: away for contract in self._contracts}
+        asked = (self._ping(contract, status.get(contract.name)) for contract in self._contracts)
+        return {
+            contract.name: answer
+            for contract, answer in zip(self._contracts, await asyncio.gather(*asked), strict=True)
+        }
+
+    async def _ping(self, contract: Contract, status: dict[str, str] | None) -> ModelReadiness:
+        if status is None:
+            return ModelReadiness(ready=False, reason=f"The model server does not serve {contract.name}.")
+        if "error" in status:
+            return ModelReadiness(ready=False, reason=status["error"])
+        example = contract.features.model_validate(contract.example)
+        try:
+            [answer] = await predict(self._model_server, contract, [example])
+        except UpstreamError as error:
+            return ModelReadiness(ready=False, reason=str(error))
+        return ModelReadiness(ready=True, version=answer.version)

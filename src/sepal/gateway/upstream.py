@@ -1,0 +1,129 @@
+"""The gateway's client of the model server, over one aiohttp session."""
+
+import json
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+
+from sepal.contracts import Contract, wire
+from sepal.errors import ModelServerTimeoutError, ModelServerUnavailableError
+from sepal.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+_KEEP_ALIVE = 30
+"""Seconds that an idle connection is kept; less than the model server keeps it."""
+
+_LARGEST_STATUS = 2**20
+"""Bytes of the model server's status that are read; more is nonsense."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The model server's answer to one row: the version that gave it and the target's numbers."""
+
+    version: str
+    numbers: tuple[float, ...]
+
+
+class ModelServer:
+    """Scores rows by calling the model server. It may be away: every call finds out anew."""
+
+    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
+        self._session = session
+        self._url = url
+
+    async def score(self, contract: Contract, rows: bytes) -> list[Answer]:
+        """Answers to encoded rows, in their order.
+
+        Raises ModelServerUnavailableError if it is away, overloaded or answers nonsense,
+        ModelServerTimeoutError if it takes longer than the deadline.
+        """
+        headers = {"Content-Type": wire.MEDIA_TYPE, wire.CONTRACT_HEADER: contract.signature}
+        n_rows = len(rows) // (len(contract.columns) * wire.ITEM_BYTES)
+        n_bytes = n_rows * contract.answer_width * wire.ITEM_BYTES
+        async with self._call("POST", f"/{contract.name}/score", data=rows, headers=headers) as response:
+            if response.content_type != wire.MEDIA_TYPE or response.content_length != n_bytes:
+                raise _nonsense(f"{response.content_type} of {response.content_length} bytes")
+            body = await response.content.readexactly(n_bytes)
+            return _read_answers(contract, body, response.headers.get(wire.VERSIONS_HEADER, ""))
+
+    async def status(self) -> dict[str, Any]:
+        """What the model server says of each model: `{"version": …}` or `{"error": …}`."""
+        async with self._call("GET", "/models") as response:
+            body = await response.content.read(_LARGEST_STATUS)
+        try:
+            status = json.loads(body)
+        except ValueError as error:
+            raise _nonsense("no JSON") from error
+        if not isinstance(status, dict) or not all(isinstance(said, dict) for said in status.values()):
+            raise _nonsense("no status")
+        return status
+
+    @asynccontextmanager
+    async def _call(self, method: str, path: str, **more: Any) -> AsyncIterator[aiohttp.ClientResponse]:  # noqa: ANN401 (aiohttp's)
+        try:
+            async with self._session.request(method, self._url + path, **more) as response:
+                if response.status != 200:
+                    raise _refused(path, response.status)
+                yield response
+        except aiohttp.ConnectionTimeoutError as error:
+            raise _away(error) from error
+        except TimeoutError as error:
+            logger.warning("the model server did not answer %s in time", path)
+            raise ModelServerTimeoutError(
+                "The model server did not answer in time. Try again, with fewer rows."
+            ) from error
+        except (aiohttp.ClientError, EOFError, OSError) as error:
+            raise _away(error) from error
+
+
+@asynccontextmanager
+async def open_model_server(settings: Settings) -> AsyncIterator[ModelServer]:
+    """A client with the pool and the deadlines that the settings say."""
+    connector = aiohttp.TCPConnector(limit=settings.upstream_connections, keepalive_timeout=_KEEP_ALIVE)
+    timeout = aiohttp.ClientTimeout(total=settings.request_timeout, sock_connect=settings.connect_timeout)
+    async with aiohttp.ClientSession(
+        connector=connector,
+        timeout=timeout,
+        auto_decompress=False,
+        cookie_jar=aiohttp.DummyCookieJar(),
+    ) as session:
+        yield ModelServer(session, settings.upstream)
+
+
+def _read_answers(contract: Contract, body: bytes, versions: str) -> list[Answer]:
+    try:
+        names = {float(number): str(name) for number, name in json.loads(versions).items()}
+    except (ValueError, AttributeError) as error:
+        raise _nonsense(f"version names {versions!r}") from error
+    numbers = wire.unpack(body)
+    width = contract.answer_width
+    answers = []
+    for start in range(0, len(numbers), width):
+        version, *answer = numbers[start : start + width]
+        if version not in names or not contract.target.accepts(answer):
+            raise _nonsense(f"answer {[version, *answer]}")
+        answers.append(Answer(names[version], tuple(answer)))
+    return answers
+
+
+def _away(error: Exception) -> ModelServerUnavailableError:
+    logger.warning("the model server can't be reached: %s", error or type(error).__name__)
+    return ModelServerUnavailableError("The model server can't be reached. Try again shortly.")
+
+
+def _refused(path: str, status: int) -> ModelServerUnavailableError | ModelServerTimeoutError:
+    logger.warning("the model server answered %s with status %s", path, status)
+    if status == 504:
+        return ModelServerTimeoutError("The model server gave up on these rows. Try again, with fewer.")
+    return ModelServerUnavailableError("The model server could not score these rows. Try again shortly.")
+
+
+def _nonsense(what: str) -> ModelServerUnavailableError:
+    logger.error("the model server answered nonsense: %s", what)
+    return ModelServerUnavailableError("The model server gave no valid answer. Try again shortly.")

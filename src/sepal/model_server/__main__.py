@@ -1,0 +1,24 @@
+"""Starts the model server in the foreground: `python -m sepal.model_server`."""
+
+import os
+import sys
+
+from sepal.settings import load_settings
+
+KEEP_ALIVE = 75
+"""Seconds that an idle connection stays open: longer than the gateway keeps it, so that the gateway,
+which knows whether it is about to send, is the one to close."""
+
+
+def main() -> None:
+    """Become `bentoml serve` with the address and the environment from the settings."""
+    settings = load_settings()
+    command = [sys.executable, "-m", "bentoml", "serve", "sepal.model_server.service:ModelServer"]
+    command += ["--host", settings.model_server_host, "--port", str(settings.model_server_port)]
+    command += ["--timeout-keep-alive", str(KEEP_ALIVE)]
+    command += ["--timeout-graceful-shutdown", str(round(settings.stop_timeout))]
+    os.execve(sys.executable, command, {**os.environ, **settings.bentoml_environment})  # noqa: S606 (no shell)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""The wire format as BentoML input and output descriptors; no pickle, no JSON, no reshaping."""
+
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, ClassVar, cast
+
+import numpy as np
+from bentoml import IODescriptor
+from bentoml.exceptions import BentoMLException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from sepal.contracts import Contract, wire
+from sepal.model_server.scoring import Matrix
+
+_FLOAT64 = np.dtype("<f8")
+
+
+class _Rows(IODescriptor):  # type: ignore[misc]  # BentoML ships no types
+    """Rows of one contract. BentoML hands what `from_http_request` gives straight to the API."""
+
+    __root_input__: ClassVar[bool] = True
+    contract: ClassVar[Contract]
+
+    @classmethod
+    async def from_http_request(cls, request: Request, serde: object) -> Any:  # noqa: ANN401 (BentoML's signature)
+        """The body as a matrix of shape (n_rows, n_features), once it is what the header says."""
+        if (media_type := request.headers.get("content-type")) != wire.MEDIA_TYPE:
+            raise BentoMLException(
+                f"rows come as {wire.MEDIA_TYPE}, not {media_type}",
+                error_code=HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            )
+        if request.headers.get(wire.CONTRACT_HEADER) != cls.contract.signature:
+            raise BentoMLException(
+                f"the rows were encoded by another contract of {cls.contract.name} than this server's",
+                error_code=HTTPStatus.CONFLICT,
+            )
+        body = await request.body()
+        width = len(cls.contract.columns)
+        if not body or len(body) % (width * wire.ITEM_BYTES):
+            raise BentoMLException(
+                f"{len(body)} bytes are not one or more rows of {width} float64",
+                error_code=HTTPStatus.BAD_REQUEST,
+            )
+        return np.frombuffer(body, _FLOAT64).reshape(-1, width)
+
+
+class _Answers(IODescriptor):  # type: ignore[misc]  # BentoML ships no types
+    """Answers of one contract, with the names of the versions that gave them."""
+
+    version_names: ClassVar[Mapping[int, str]]
+
+    @classmethod
+    async def to_http_response(cls, obj: Any, serde: object) -> Response:  # noqa: ANN401 (BentoML's signature)
+        """A matrix of shape (n_rows, answer_width) as a response."""
+        answers = cast("Matrix", obj)
+        names = {int(number): cls.version_names[int(number)] for number in np.unique(answers[:, 0])}
+        return Response(
+            answers.astype(_FLOAT64, copy=False).tobytes(),
+            media_type=wire.MEDIA_TYPE,
+            headers={wire.VERSIONS_HEADER: json.dumps(names)},
+        )
+
+
+def rows_descriptor(contract: Contract) -> type[IODescriptor]:
+    """The input descriptor of one contract."""
+    return type("Rows", (_Rows,), {"__module__": __name__, "contract": contract})
+
+
+def answers_descriptor(version_names: Mapping[int, str]) -> type[IODescriptor]:
+    """The output descriptor of one contract."""
+    return type("Answers", (_Answers,), {"__module__": __name__, "version_names": version_names})

@@ -1,0 +1,76 @@
+"""The BentoML service, its APIs built from the contracts that it is told to serve."""
+
+from collections.abc import Callable
+from typing import Any
+
+import bentoml
+from bentoml.exceptions import ServiceUnavailable
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from sepal.contracts import Contract
+from sepal.contracts.catalogue import load_contracts
+from sepal.model_server.descriptors import answers_descriptor, rows_descriptor
+from sepal.model_server.lifeline import end_with_parent
+from sepal.model_server.models import ModelNotReadyError, Models
+from sepal.model_server.scoring import Matrix
+from sepal.model_server.warm_up import WarmUp
+from sepal.registry import Registry
+from sepal.settings import Settings, load_settings
+
+
+def build_service(settings: Settings) -> Any:  # noqa: ANN401 (bentoml.Service of a class made here)
+    """One service: `POST /{model}/score` for each model, batchable, and `GET /models`."""
+    contracts = load_contracts(settings.contracts_path, settings.models).values()
+    models = Models(contracts)
+
+    def load(_self: object) -> None:
+        with Registry.open(settings) as registry:
+            models.load(registry.champion, registry.artefacts)
+
+    apis = {f"score_{contract.name}": _api(contract, models, settings) for contract in contracts}
+    service = bentoml.service(
+        name="sepal",
+        logging={"access": {"enabled": False}},
+        traffic={"timeout": settings.max_batch_wait},
+    )(type("ModelServer", (), {"__init__": load, "lifeline": bentoml.on_startup(_lifeline), **apis}))
+    service.add_asgi_middleware(WarmUp, ready=models.ready)
+    service.mount_asgi_app(_status_app(models), path="/")
+    return service
+
+
+def _api(contract: Contract, models: Models, settings: Settings) -> Any:  # noqa: ANN401 (bentoml.api's)
+    async def score(_self: object, rows: Matrix) -> Matrix:
+        try:
+            return models.score(contract.name, rows)
+        except ModelNotReadyError as error:
+            raise ServiceUnavailable(str(error)) from error
+
+    score.__name__ = f"score_{contract.name}"
+    score.__doc__ = contract.description
+    decorate: Callable[[Any], Any] = bentoml.api(
+        batchable=True,
+        route=f"/{contract.name}/score",
+        max_batch_size=settings.max_batch_rows,
+        max_latency_ms=int(settings.max_batch_wait * 1000),
+        input_spec=rows_descriptor(contract),
+        output_spec=answers_descriptor(models.version_names(contract.name)),
+    )
+    return decorate(score)
+
+
+def _lifeline(_self: object) -> None:
+    end_with_parent()
+
+
+def _status_app(models: Models) -> Starlette:
+    async def status(_request: Request) -> JSONResponse:
+        return JSONResponse(models.status())
+
+    return Starlette(routes=[Route("/models", status)])
+
+
+ModelServer = build_service(load_settings())
+"""What `bentoml serve sepal.model_server.service:ModelServer` runs."""

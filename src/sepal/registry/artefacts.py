@@ -1,0 +1,228 @@
+"""Artefacts: fitted pipelines as pickles in BentoML's model store, checked before they are loaded."""
+
+import fcntl
+import hashlib
+import importlib
+import importlib.metadata
+import io
+import os
+import pickle
+import platform
+import shutil
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import mkdtemp
+from types import ModuleType
+from typing import Any
+
+from sepal.errors import ArtefactError
+from sepal.registry.versions import Version
+
+ARTEFACT = "model.pkl"
+
+_LIBRARIES = ("scikit-learn", "numpy")
+_NOT_AT_THE_SERVER = ("__main__", "model_training", "sepal_found_")
+
+
+def libraries() -> dict[str, str]:
+    """The releases, here, of what an artefact depends on."""
+    return {
+        "python": platform.python_version(),
+        **{name: importlib.metadata.version(name) for name in _LIBRARIES},
+    }
+
+
+class ArtefactStore:
+    """The model store inside a BENTOML_HOME: one folder `models/MODEL/VERSION` an artefact.
+
+    BentoML's own functions take no locks and rewrite files in place, so a folder is
+    made elsewhere and moved to its place by one rename.
+    """
+
+    def __init__(self, bentoml_home: Path) -> None:
+        self._home = bentoml_home
+
+    def path(self, tag: str) -> Path:
+        """Where the artefact of a tag `MODEL:VERSION` is, or would be."""
+        return self._folder(tag) / ARTEFACT
+
+    @contextmanager
+    def stage(self, pipeline: object) -> Iterator["StagedArtefact"]:
+        """Write a pipeline to a folder of its own, durably; the folder is gone at the end."""
+        pickled = pickle.dumps(pipeline, protocol=5)
+        _refuse_homeless_classes(pickled)
+        with _locked_folder(self._home / "staging") as folder:
+            _import_bentoml()
+            _write_durably(folder / ARTEFACT, pickled)
+            yield StagedArtefact(self, folder, hashlib.sha256(pickled).hexdigest())
+
+    def load(self, version: Version) -> Any:  # noqa: ANN401 (any scikit-learn estimator)
+        """Load a version's pipeline, once its checksum and library versions are found to match.
+
+        Raises ArtefactError naming the version and what is wrong with it.
+        """
+        path = self.path(version.tag)
+        try:
+            pickled = path.read_bytes()
+        except OSError as error:
+            raise ArtefactError(f"{version.tag} can't be read: {error}. {_remedy(version)}") from error
+        if (found := hashlib.sha256(pickled).hexdigest()) != version.artefact_sha256:
+            raise ArtefactError(
+                f"{version.tag} is not the artefact that was registered: {path} has SHA-256 {found}, "
+                f"the registry has {version.artefact_sha256}. {_remedy(version)}"
+            )
+        _check_libraries(version)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            try:
+                return pickle.loads(pickled)  # noqa: S301 (the checksum is the registry's)
+            except Exception as error:
+                raise ArtefactError(
+                    f"{version.tag} can't be loaded: {error}. {_remedy(version)}"
+                ) from error
+
+    def place(self, made: Path, tag: str) -> None:
+        """Move a complete folder to where the tag's artefact belongs."""
+        place = self._folder(tag)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if place.exists():
+            orphans = self._home / "orphans"
+            orphans.mkdir(exist_ok=True)
+            place.rename(Path(mkdtemp(prefix=f"{tag.replace(':', '-')}-", dir=orphans)) / place.name)
+        made.rename(place)
+        _flush_folder(place.parent)
+
+    def _folder(self, tag: str) -> Path:
+        model, _, version = tag.partition(":")
+        return self._home / "models" / model / version
+
+
+@dataclass(frozen=True)
+class StagedArtefact:
+    """An artefact that is complete on disk and not yet in the store."""
+
+    store: ArtefactStore
+    folder: Path
+    sha256: str
+
+    def publish(self, tag: str) -> None:
+        """Move it to its place in the store, with what BentoML wants to know beside it.
+
+        For the holder of the registry's write lock. What lies in that place then is in
+        no record: left by a training that never committed, or another database's. It is
+        set aside, not destroyed.
+        """
+        made = _make_bentoml_model(self.folder, tag)
+        (self.folder / ARTEFACT).rename(made / ARTEFACT)
+        _flush_folder(made)
+        self.store.place(made, tag)
+
+
+def _import_bentoml() -> ModuleType:
+    """BentoML, imported late: it takes a second and reads the environment."""
+    os.environ["BENTOML_DO_NOT_TRACK"] = "True"
+    return importlib.import_module("bentoml")
+
+
+def _make_bentoml_model(staging: Path, tag: str) -> Path:
+    """Have BentoML make the folder of a model in a store that nobody else sees."""
+    from bentoml._internal.models import ModelStore
+
+    with _import_bentoml().models.create(tag, _model_store=ModelStore(staging)):
+        pass
+    model, _, version = tag.partition(":")
+    return staging / model / version
+
+
+def _remedy(version: Version) -> str:
+    return f"Restore it, or train another: sepal train {version.model}"
+
+
+def _check_libraries(version: Version) -> None:
+    here = libraries()
+    made = version.libraries
+    if made["scikit-learn"] != here["scikit-learn"] or _major(made) != _major(here):
+        raise ArtefactError(
+            f"{version.tag} was made by {_told(made)} and here is {_told(here)}. {_remedy(version)}"
+        )
+
+
+def _major(releases: Mapping[str, str]) -> str:
+    return releases["numpy"].partition(".")[0]
+
+
+def _told(releases: Mapping[str, str]) -> str:
+    return " and ".join(f"{name} {releases[name]}" for name in _LIBRARIES)
+
+
+class _Names(pickle.Unpickler):
+    """Loads a pickle and notes which modules it needs."""
+
+    def __init__(self, pickled: bytes) -> None:
+        super().__init__(io.BytesIO(pickled))
+        self.needed: set[tuple[str, str]] = set()
+
+    def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401 (pickle's signature)
+        self.needed.add((module, name))
+        return super().find_class(module, name)
+
+
+def _refuse_homeless_classes(pickled: bytes) -> None:
+    """Refuse a pipeline that the model server could not load: it has no training code."""
+    names = _Names(pickled)
+    names.load()
+    homeless = sorted(f"{m}.{n}" for m, n in names.needed if m.startswith(_NOT_AT_THE_SERVER))
+    if homeless:
+        raise ArtefactError(
+            f"The pipeline contains {', '.join(homeless)}, which the model server does not have. "
+            "Build it from scikit-learn's and numpy's own parts, or from an installed package."
+        )
+
+
+@contextmanager
+def _locked_folder(parent: Path) -> Iterator[Path]:
+    """A new folder, locked for as long as this process lives and works in it, then removed.
+
+    Those of trainings that were killed, whose locks the kernel let go, are removed too.
+    """
+    parent.mkdir(parents=True, exist_ok=True)
+    with (parent / "lock").open("w") as making:
+        fcntl.flock(making, fcntl.LOCK_EX)
+        _sweep(parent)
+        folder = Path(mkdtemp(dir=parent))
+        lock = (folder / "lock").open("w")
+        fcntl.flock(lock, fcntl.LOCK_EX)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        lock.close()
+
+
+def _sweep(parent: Path) -> None:
+    for folder in (path for path in parent.iterdir() if path.is_dir()):
+        try:
+            with (folder / "lock").open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder)
+        except OSError:
+            continue  # somebody works in it, or is removing it
+
+
+def _write_durably(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make the names in a folder survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

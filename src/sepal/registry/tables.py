@@ -1,0 +1,77 @@
+"""The tables of the registry, made to be read with plain `sqlite3` too."""
+
+from sqlalchemy import (
+    JSON,
+    Column,
+    DateTime,
+    Float,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+)
+
+metadata = MetaData()
+
+models = Table(
+    "models",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("last_number", Integer, nullable=False, comment="the number of its newest version"),
+)
+
+versions = Table(
+    "versions",
+    metadata,
+    Column("model", ForeignKey("models.name"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("name", String, nullable=False, comment="algorithm and number, such as log_reg_1"),
+    Column("algorithm", String, nullable=False),
+    Column("created_at", DateTime, nullable=False, comment="UTC"),
+    Column("contract_signature", String, nullable=False),
+    Column("artefact_sha256", String, nullable=False),
+    Column("libraries", JSON, nullable=False),
+    Column("details", JSON, nullable=False),
+    Column("data_source", String, nullable=False),
+    Column("data_fingerprint", String, nullable=False),
+    Column("train_rows", Integer, nullable=False),
+    Column("test_rows", Integer, nullable=False),
+    UniqueConstraint("model", "name"),
+)
+
+metrics = Table(
+    "metrics",
+    metadata,
+    Column("model", String, primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("split", String, primary_key=True, comment="train or test"),
+    Column("name", String, primary_key=True),
+    Column("value", Float, nullable=False),
+    ForeignKeyConstraint(["model", "number"], ["versions.model", "versions.number"]),
+)
+
+aliases = Table(
+    "aliases",
+    metadata,
+    Column("model", String, primary_key=True),
+    Column("alias", String, primary_key=True, comment="champion, challenger"),
+    Column("number", Integer, nullable=False),
+    ForeignKeyConstraint(["model", "number"], ["versions.model", "versions.number"]),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at", DateTime, nullable=False, comment="UTC"),
+    Column("actor", String, nullable=False, comment="the user who ran the command"),
+    Column("action", String, nullable=False),
+    Column("model", String, nullable=False),
+    Column("version", String, nullable=False),
+    Column("alias", String),
+    Column("previous_version", String),
+    Column("why", String, nullable=False),
+)

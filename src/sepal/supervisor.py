@@ -1,0 +1,168 @@
+"""Runs both tiers as child processes: starts them, restarts what dies, stops them cleanly."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from sepal.contracts import Contract
+from sepal.errors import PortTakenError
+from sepal.settings import Settings
+
+_POLL = 0.1
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 5.0
+"""Seconds between a tier's death and its restart: doubled each time, until it has run for a while."""
+_STABLE = 60.0
+_KILL_AFTER = 5.0
+"""Seconds beyond its stop timeout after which a tier is killed."""
+
+
+@dataclass(frozen=True)
+class Tier:
+    """One of the two processes."""
+
+    name: str
+    module: str
+    host: str
+    port: int
+    port_setting: str
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        return f"http://{self.host}:{self.port}"
+
+
+class Supervisor:
+    """Both tiers, from start to stop. `say` takes each line for the person who watches."""
+
+    def __init__(
+        self, settings: Settings, contracts: Mapping[str, Contract], say: Callable[[str], None]
+    ) -> None:
+        self._settings = settings
+        self._contracts = contracts
+        self._say = say
+        self._environment = {**os.environ, "SEPAL_MODELS": ",".join(contracts)}
+        self._gateway = Tier(
+            "gateway", "sepal.gateway", settings.gateway_host, settings.gateway_port, "SEPAL_GATEWAY_PORT"
+        )
+        self._model_server = Tier(
+            "model server",
+            "sepal.model_server",
+            settings.model_server_host,
+            settings.model_server_port,
+            "SEPAL_MODEL_SERVER_PORT",
+        )
+
+    async def run(self) -> None:
+        """Serve until SIGINT or SIGTERM. PortTakenError if a port is in use."""
+        for tier in (self._model_server, self._gateway):
+            if not _is_free(tier):
+                raise PortTakenError(
+                    f"Port {tier.port} on {tier.host}, for the {tier.name}, is taken: "
+                    f"set {tier.port_setting} to another."
+                )
+        stop_gateway, stop_model_server = asyncio.Event(), asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stop_gateway.set)
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._keep_running(self._model_server, stop_model_server))
+            announcing = tasks.create_task(self._announce())
+            await self._keep_running(self._gateway, stop_gateway)
+            announcing.cancel()
+            stop_model_server.set()  # last, since the gateway's requests in flight need it
+        self._say("Stopped.")
+
+    async def _keep_running(self, tier: Tier, stop: asyncio.Event) -> None:
+        pause = _FIRST_PAUSE
+        now = asyncio.get_running_loop().time
+        while not stop.is_set():
+            started = now()
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", tier.module, env=self._environment, start_new_session=True
+            )
+            if not await _comes_before(stop, process.wait()):
+                await self._stop(tier, process)
+                return
+            pause = _FIRST_PAUSE if now() - started > _STABLE else min(2 * pause, _LONGEST_PAUSE)
+            self._say(f"The {tier.name} ended with code {process.returncode}; starting it again.")
+            await _comes_before(stop, asyncio.sleep(pause))
+            await _comes_before(stop, _until_free(tier))
+
+    async def _stop(self, tier: Tier, process: asyncio.subprocess.Process) -> None:
+        with suppress(ProcessLookupError):
+            process.terminate()
+        try:
+            await asyncio.wait_for(process.wait(), self._settings.stop_timeout + _KILL_AFTER)
+        except TimeoutError:
+            self._say(f"The {tier.name} does not stop; killing it.")
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+
+    async def _announce(self) -> None:
+        """Say when every model answers; or, once the model server is up, which does not and why."""
+        now = asyncio.get_running_loop().time
+        late = now() + self._settings.start_timeout
+        while (await asyncio.to_thread(_get, f"{self._gateway.url}/readyz"))[0] != 200:
+            _, models = await asyncio.to_thread(_get, f"{self._model_server.url}/models")
+            if errors := [said["error"] for said in models.values() if "error" in said]:
+                for error in errors:
+                    self._say(f"Not ready: {error}")
+                return
+            if now() > late:
+                late = float("inf")
+                self._say(f"Not ready after {self._settings.start_timeout:g} seconds; still waiting.")
+            await asyncio.sleep(_POLL)
+        contract = next(iter(self._contracts.values()))
+        self._say(
+            f"Ready. Open {self._gateway.url}/docs, or try\n\n"
+            f"  curl -s {self._gateway.url}/{contract.name}/predict"
+            f" -H 'Content-Type: application/json' -d '{json.dumps(contract.example)}'\n\n"
+            "Ctrl-C stops both tiers."
+        )
+
+
+async def _comes_before(stop: asyncio.Event, awaited: Awaitable[object]) -> bool:
+    """Wait for either; whether the awaited came, and not only the stop."""
+    tasks = asyncio.ensure_future(awaited), asyncio.create_task(stop.wait())
+    done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in pending:
+        task.cancel()
+    return tasks[0] in done
+
+
+def _is_free(tier: Tier) -> bool:
+    try:
+        address = socket.getaddrinfo(tier.host, tier.port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(address[0], socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a closed one's last packets
+            probe.bind(address[4])
+    except OSError:
+        return False
+    return True
+
+
+async def _until_free(tier: Tier) -> None:
+    while not _is_free(tier):  # noqa: ASYNC110 (nobody tells when a port is free)
+        await asyncio.sleep(_POLL)
+
+
+def _get(url: str) -> tuple[int, dict[str, Any]]:
+    """Status and JSON object at a URL; status 0 if nobody answers."""
+    try:
+        with urllib.request.urlopen(url, timeout=5) as response:  # noqa: S310 (our own tiers, http)
+            return response.status, json.load(response)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, {}
+    except (OSError, ValueError):
+        return 0, {}
