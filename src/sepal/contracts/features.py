@@ -21,8 +21,8 @@ from pydantic.types import NaiveDatetime
 
 from sepal.errors import ConfigurationError
 
-LARGEST_EXACT_INTEGER = 2**53
-"""Above it, float64 no longer tells neighbouring integers apart (IEEE 754, 53-bit significand)."""
+LARGEST_EXACT_INTEGER = 2**53 - 1
+"""Up to it, float64 tells every integer from its neighbours (IEEE 754, 53-bit significand)."""
 
 Kind: TypeAlias = Literal["number", "integer", "boolean", "category", "time"]
 
