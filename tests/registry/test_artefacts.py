@@ -14,7 +14,7 @@ from sklearn.preprocessing import FunctionTransformer
 from sepal.errors import ArtefactError
 from sepal.registry import Draft, Registry
 from sepal.settings import Settings
-from tests.registry.conftest import draft_of
+from tests.drafts import draft_of
 
 
 def test_what_is_loaded_predicts_as_what_was_stored(

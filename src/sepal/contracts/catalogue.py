@@ -5,6 +5,7 @@ import importlib.util
 import sys
 from collections.abc import Callable, Iterable
 from hashlib import sha256
+from importlib.machinery import ModuleSpec, SourceFileLoader
 from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
@@ -76,12 +77,12 @@ def _import_file(path: Path) -> ModuleType:
     name = f"sepal_found_{path.stem}_{sha256(str(path).encode()).hexdigest()[:12]}"
     if name in sys.modules:
         return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise ConfigurationError(f"{path} can't be imported.")
+    loader = SourceFileLoader(name, str(path))
+    spec = ModuleSpec(name, loader, origin=str(path))
+    spec.has_location = True
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     try:
-        spec.loader.exec_module(module)
+        loader.exec_module(module)
     except Exception as error:
         del sys.modules[name]
         raise ConfigurationError(f"{path} can't be imported: {error}") from error

@@ -5,10 +5,10 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from fastapi import FastAPI
-from fastapi_swagger import patch_fastapi
 
 from sepal.contracts.catalogue import load_contracts
 from sepal.gateway import problems
+from sepal.gateway.documentation import serve_documentation
 from sepal.gateway.openapi import describe_problems
 from sepal.gateway.prediction_routes import prediction_routes
 from sepal.gateway.readiness import Readiness
@@ -36,7 +36,7 @@ def create_app(settings: Settings) -> FastAPI:
         summary="Predictions of scikit-learn models.",
         version=version("sepal"),
         lifespan=lifespan,
-        docs_url=None,  # served below, from files that come with the package
+        docs_url=None,  # served below
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
     )
@@ -44,6 +44,6 @@ def create_app(settings: Settings) -> FastAPI:
     problems.install(app, settings.retry_after)
     app.include_router(service_routes(contracts, lambda: app.state.readiness))
     app.include_router(prediction_routes(contracts, lambda: app.state.model_server, settings))
-    patch_fastapi(app, redirect_from_root_to_docs=False)
+    serve_documentation(app)
     describe_problems(app)
     return app

@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from sepal.errors import SepalError
-from sepal.gateway.request_id import request_id
+from sepal.gateway.request_id import HEADER, request_id
 
 logger = logging.getLogger(__name__)
 
@@ -70,8 +70,10 @@ def install(app: FastAPI, retry_after: int) -> None:
         return _invalid(request, error.errors())
 
     async def unexpected(request: Request, error: Exception) -> Response:
-        logger.error("unexpected error in request %s", request_id(request.scope), exc_info=error)
-        return problem(request, 500, SepalError.title, "Something went wrong here; it has been logged.")
+        identity = request_id(request.scope)
+        logger.error("request %s failed unexpectedly: %r", identity, error)
+        detail = "Something went wrong here; it has been logged."
+        return problem(request, 500, SepalError.title, detail, headers={HEADER: identity})
 
     app.add_exception_handler(SepalError, known)
     app.add_exception_handler(HTTPException, http)

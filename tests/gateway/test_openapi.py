@@ -1,0 +1,46 @@
+"""What /docs and the OpenAPI document show."""
+
+import re
+
+from sepal.gateway.app import create_app
+from sepal.settings import Settings
+from tests.gateway.conftest import FakeModelServer, call, gateway, settings_for
+
+DOCUMENT = create_app(Settings()).openapi()
+
+
+def test_every_model_has_its_routes() -> None:
+    predictions = {path for path in DOCUMENT["paths"] if "/predict" in path}
+    assert predictions == {"/iris/predict", "/iris/predict-proba", "/ride_duration/predict"}
+
+
+def test_the_rows_are_shown_with_bounds_and_real_examples() -> None:
+    body = DOCUMENT["paths"]["/iris/predict"]["post"]["requestBody"]["content"]["application/json"]
+    assert body["examples"]["one row"]["value"] == {
+        "SepalLengthCm": 5,
+        "SepalWidthCm": 2,
+        "PetalLengthCm": 3,
+        "PetalWidthCm": 4,
+    }
+    width = DOCUMENT["components"]["schemas"]["Iris"]["properties"]["PetalWidthCm"]
+    assert (width["exclusiveMinimum"], width["maximum"]) == (0, 30)
+
+
+def test_every_error_is_shown_as_a_problem_document() -> None:
+    responses = DOCUMENT["paths"]["/iris/predict"]["post"]["responses"]
+    assert set(responses) == {"200", "400", "413", "415", "422", "503", "504"}
+    for status in set(responses) - {"200"}:
+        schema = responses[status]["content"]["application/problem+json"]["schema"]
+        assert schema == {"$ref": "#/components/schemas/Problem"}
+    assert "HTTPValidationError" not in DOCUMENT["components"]["schemas"]
+
+
+async def test_the_documentation_page_loads_nothing_from_elsewhere(model_server: FakeModelServer) -> None:
+    async with gateway(settings_for(model_server)) as client:
+        async with client.get("/docs") as response:
+            page = await response.text()
+        assert "http" not in page
+        for address in re.findall(r'(?:href|src)="([^"]+)"', page):
+            async with client.get(f"/{address}") as asset:
+                assert asset.status == 200
+        assert (await call(client, "GET", "/openapi.json"))[1] == DOCUMENT

@@ -1,0 +1,133 @@
+"""What the gateway says when the model server is away, slow or talks nonsense."""
+
+import asyncio
+import socket
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from sepal.contracts import wire
+from tests.gateway.conftest import IRIS, FakeModelServer, call, gateway, running, settings_for
+
+GOOD = wire.pack([7, 2, 0.0, 0.0, 1.0])
+
+
+async def predict(client: aiohttp.ClientSession) -> tuple[int, str | None]:
+    status, body, headers = await call(client, "POST", "/iris/predict", json=IRIS)
+    assert "Traceback" not in str(body)
+    return status, headers.get("Retry-After")
+
+
+async def test_while_it_is_away_the_gateway_says_503_and_recovers_by_itself() -> None:
+    model_server = FakeModelServer()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    model_server.url = f"http://127.0.0.1:{port}"
+    async with gateway(settings_for(model_server)) as client:
+        assert await predict(client) == (503, "1")
+        async with running(model_server, port):
+            assert await predict(client) == (200, None)
+        assert await predict(client) == (503, "1")
+        async with running(model_server, port):
+            assert await predict(client) == (200, None)
+
+
+async def test_an_answer_after_the_deadline_is_504_at_the_deadline(
+    client: aiohttp.ClientSession, model_server: FakeModelServer
+) -> None:
+    async def too_slow(_: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(10)
+        raise AssertionError
+
+    model_server.respond = too_slow
+    started = asyncio.get_running_loop().time()
+    assert await predict(client) == (504, None)
+    assert 0.4 < asyncio.get_running_loop().time() - started < 1.5
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"), [(503, 503), (500, 503), (429, 503), (409, 503), (404, 503), (504, 504)]
+)
+async def test_its_refusals_are_passed_on_as_what_they_mean(
+    client: aiohttp.ClientSession, model_server: FakeModelServer, status: int, expected: int
+) -> None:
+    async def refuse(_: web.Request) -> web.StreamResponse:
+        return web.json_response({"error": "secret"}, status=status)
+
+    model_server.respond = refuse
+    got, body, _ = await call(client, "POST", "/iris/predict", json=IRIS)
+    assert got == expected
+    assert "secret" not in str(body)
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        {"body": b""},
+        {"body": GOOD[:-8]},
+        {"body": GOOD + GOOD},
+        {"body": b"x" * len(GOOD)},
+        {"body": wire.pack([7, 3, 0.0, 0.0, 1.0])},
+        {"body": wire.pack([7, 2, 0.0, 0.0, 2.0])},
+        {"body": wire.pack([7, 2, 0.0, 0.0, float("nan")])},
+        {"body": wire.pack([8, 2, 0.0, 0.0, 1.0])},
+        {"body": GOOD, "versions": "{}"},
+        {"body": GOOD, "versions": "no JSON"},
+        {"body": GOOD, "versions": "[]"},
+        {"body": GOOD, "media_type": "application/json"},
+    ],
+)
+async def test_nonsense_is_never_passed_on(
+    client: aiohttp.ClientSession, model_server: FakeModelServer, nonsense: dict[str, object]
+) -> None:
+    async def respond(_: web.Request) -> web.StreamResponse:
+        return FakeModelServer.response(**nonsense)  # type: ignore[arg-type]
+
+    model_server.respond = respond
+    assert await predict(client) == (503, "1")
+
+
+async def test_a_connection_cut_in_the_middle_of_an_answer_is_503(
+    client: aiohttp.ClientSession, model_server: FakeModelServer
+) -> None:
+    async def cut(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={wire.VERSIONS_HEADER: '{"7": "fake_7"}'})
+        response.content_type = wire.MEDIA_TYPE
+        response.content_length = len(GOOD)
+        await response.prepare(request)
+        await response.write(GOOD[:16])
+        assert request.transport is not None
+        request.transport.abort()
+        return response
+
+    model_server.respond = cut
+    assert await predict(client) == (503, "1")
+
+
+async def test_an_address_that_takes_no_connections_is_503_within_the_connect_deadline() -> None:
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        others = [socket.socket() for _ in range(4)]
+        for other in others:  # fill the queue, so that a further connection is not even made
+            other.setblocking(False)
+            other.connect_ex(full.getsockname())
+        address = FakeModelServer(url=f"http://127.0.0.1:{full.getsockname()[1]}")
+        async with gateway(settings_for(address, connect_timeout=0.2, request_timeout=5)) as client:
+            assert await predict(client) == (503, "1")
+        for other in others:
+            other.close()
+
+
+async def test_a_bug_of_our_own_is_500_without_its_text(
+    client: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def break_down(*_: object) -> bytes:
+        raise RuntimeError("secret")
+
+    monkeypatch.setattr("sepal.contracts.contract.wire.pack", break_down)
+    status, body, _ = await call(client, "POST", "/iris/predict", json=IRIS)
+    assert status == 500
+    assert "secret" not in str(body)

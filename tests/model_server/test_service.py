@@ -1,0 +1,93 @@
+"""The model server's service as an ASGI application: the wire format in, the wire format out."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from sklearn.pipeline import Pipeline
+
+from sepal.contracts import wire
+from sepal.contracts.iris import contract as iris
+from sepal.model_server.service import build_service
+from sepal.registry import Registry, Version
+from sepal.settings import Settings
+
+ROWS = np.random.default_rng(4).uniform(0.1, 9, (20, 4))
+HEADERS = {"Content-Type": wire.MEDIA_TYPE, wire.CONTRACT_HEADER: iris.signature}
+
+
+@pytest.fixture
+async def client(settings: Settings, version: Version) -> AsyncIterator[httpx.AsyncClient]:
+    """A worker that has started: iris has a champion, ride_duration has none."""
+    del version  # it is registered: that is all that is needed of it
+    app: Any = build_service(settings).to_asgi(is_main=True)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://model-server") as client,
+    ):
+        yield client
+
+
+async def test_rows_are_answered_with_the_version_that_scored_them(
+    client: httpx.AsyncClient, pipeline: Pipeline
+) -> None:
+    response = await client.post("/iris/score", content=ROWS.tobytes(), headers=HEADERS)
+    assert response.status_code == 200
+    assert json.loads(response.headers[wire.VERSIONS_HEADER]) == {"1": "log_reg_1"}
+    answers = np.frombuffer(response.content).reshape(20, iris.answer_width)
+    assert (answers[:, 2:] == pipeline.predict_proba(ROWS)).all()
+
+
+@pytest.mark.parametrize(
+    ("headers", "content", "status"),
+    [
+        ({"Content-Type": "application/vnd.bentoml+pickle"}, b"cos\nsystem\n(S'true'\ntR.", 415),
+        ({"Content-Type": "application/json"}, b"[[1, 2, 3, 4]]", 415),
+        ({wire.CONTRACT_HEADER: "another"}, ROWS.tobytes(), 409),
+        ({}, ROWS.tobytes()[:-1], 400),
+        ({}, ROWS.tobytes()[:-8], 400),
+        ({}, b"", 400),
+    ],
+    ids=["pickle", "JSON", "another contract", "half a number", "half a row", "nothing"],
+)
+async def test_anything_but_rows_of_the_contract_is_refused(
+    client: httpx.AsyncClient, headers: dict[str, str], content: bytes, status: int
+) -> None:
+    response = await client.post("/iris/score", content=content, headers={**HEADERS, **headers})
+    assert response.status_code == status
+
+
+async def test_a_model_without_a_champion_does_not_stop_the_others(client: httpx.AsyncClient) -> None:
+    status = (await client.get("/models")).json()
+    assert status["iris"] == {"version": "log_reg_1"}
+    assert "sepal train ride_duration" in status["ride_duration"]["error"]
+
+
+async def test_a_model_that_is_not_loaded_answers_503(client: httpx.AsyncClient) -> None:
+    from sepal.contracts.ride_duration import contract as ride
+
+    rows = ride.encode([ride.features.model_validate(ride.example)])
+    headers = {"Content-Type": wire.MEDIA_TYPE, wire.CONTRACT_HEADER: ride.signature}
+    response = await client.post("/ride_duration/score", content=rows, headers=headers)
+    assert response.status_code == 503
+
+
+async def test_a_changed_artefact_is_refused_by_name(
+    settings: Settings, registry: Registry, version: Version
+) -> None:
+    registry.artefacts.path(version.tag).write_bytes(b"swapped")
+    app: Any = build_service(settings).to_asgi(is_main=True)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://model-server") as client,
+    ):
+        status = (await client.get("/models")).json()
+    assert "iris:log_reg_1 is not the artefact that was registered" in status["iris"]["error"]
+
+
+def test_only_the_models_that_are_set_get_an_api(settings: Settings) -> None:
+    service = build_service(settings.model_copy(update={"models": ("iris",)}))
+    assert set(service.apis) == {"score_iris"}
