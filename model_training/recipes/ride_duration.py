@@ -69,7 +69,7 @@ def linear(seed: int) -> Pipeline:
     A pair or a zone that training never saw adds nothing, which is what an average one adds.
     """
     pair = make_pipeline(
-        # Pickup times a thousand plus drop-off: one number for each pair of zones.
+        # 1000 x pickup zone + drop-off zone: one number for each pair.
         FunctionTransformer(np.dot, kw_args={"b": np.array([[1000.0], [1.0]])}),
         OneHotEncoder(handle_unknown="ignore"),
     )
