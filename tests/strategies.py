@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from sepal.contracts import Contract, Feature, Features
 
-_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 (wall-clock times have no zone)
+_EPOCH = datetime(1970, 1, 1)
 
 
 def rows_of(contract: Contract) -> st.SearchStrategy[Features]:

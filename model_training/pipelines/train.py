@@ -18,7 +18,7 @@ from sepal.contracts import Contract, Labels
 from sepal.errors import DataError, NotFoundError
 from sepal.registry.versions import Draft, Version
 
-DEFAULT_SEED = 42
+DEFAULT_SEED = 0
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,7 @@ def train(
     test_data: Annotated[
         Path | None, typer.Option(help="File to test on; by default a part of the data is held out.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the split and of the algorithm.")] = 42,
+    seed: Annotated[int, typer.Option(help="Seed of the split and of the algorithm.")] = 0,
 ) -> None:
     """Train a new version of a model and register it. The first one becomes champion."""
     _train(load_settings(), model, algorithm, data, test_data, seed)
@@ -134,7 +134,6 @@ def show_version(
 ) -> None:
     """Show one version: where it comes from and how good it is."""
     from model_training.pipelines.report import report
-
     from sepal.registry import Registry
 
     settings = load_settings()
@@ -150,7 +149,7 @@ def _train(
     algorithm: str | None = None,
     data: Path | None = None,
     test_data: Path | None = None,
-    seed: int = 42,
+    seed: int = 0,
 ) -> None:
     from model_training.pipelines.report import report, steps
 
@@ -158,7 +157,6 @@ def _train(
         progress(f"Getting ready to train {model}")
         from model_training.pipelines.train import train
         from model_training.recipe import load_recipes
-
         from sepal.registry import Registry
 
         contracts = load_contracts(settings.contracts_path)

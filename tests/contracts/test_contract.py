@@ -51,7 +51,7 @@ def test_a_row_is_its_values_in_contract_order_categories_as_codes_and_none_as_n
     )
     numbers = wire.unpack(EVERY_KIND.encode([row])).tolist()
     assert numbers[:4] == [2.0, 7.0, 0.0, 2.0]
-    assert all(number != number for number in numbers[4:7])  # noqa: PLR0124 (NaN)
+    assert all(number != number for number in numbers[4:7])
     assert numbers[7] == 1.0
 
 

@@ -18,7 +18,7 @@ def test_the_pickup_time_may_be_left_out_or_null() -> None:
 
 def test_the_pickup_time_is_text_on_the_wall_clock() -> None:
     row = RideDuration.model_validate({**GOOD, "pickup_datetime": "2019-01-15T08:30:00"})
-    assert row.pickup_datetime == datetime(2019, 1, 15, 8, 30)  # noqa: DTZ001
+    assert row.pickup_datetime == datetime(2019, 1, 15, 8, 30)
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,7 @@ async def gateway(settings: Settings) -> AsyncIterator[aiohttp.ClientSession]:
         uvicorn.Config(create_app(settings), port=0, log_level="warning", lifespan="on")
     )
     serving = asyncio.create_task(server.serve())
-    while not server.started:
+    while not server.started:  # noqa: ASYNC110 (uvicorn tells nobody)
         await asyncio.sleep(0.001)
     port = server.servers[0].sockets[0].getsockname()[1]
     async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:

@@ -77,7 +77,7 @@ def test_without_a_version_the_way_to_make_one_is_told(registry: Registry, setti
 
 def test_an_unknown_version_is_answered_with_those_there_are(registry: Registry, draft: Draft) -> None:
     registry.register(draft)
-    with pytest.raises(NotFoundError, match="'log_reg_7' of iris. There are: log_reg_1"):
+    with pytest.raises(NotFoundError, match=r"'log_reg_7' of iris\. There are: log_reg_1"):
         registry.version("iris", "log_reg_7")
 
 

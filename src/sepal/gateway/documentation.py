@@ -1,4 +1,4 @@
-"""The page at /docs: Swagger UI, from files that come with a package and not from a third party's server."""
+"""The page at /docs: Swagger UI, from files that come with a package, not from elsewhere."""
 
 from fastapi import FastAPI
 from fastapi.openapi.docs import get_swagger_ui_html

@@ -34,6 +34,7 @@ def build_service(settings: Settings) -> Any:  # noqa: ANN401 (bentoml.Service o
     service = bentoml.service(
         name="sepal",
         logging={"access": {"enabled": False}},
+        metrics={"enabled": False},
         traffic={"timeout": settings.max_batch_wait},
     )(type("ModelServer", (), {"__init__": load, "lifeline": bentoml.on_startup(_lifeline), **apis}))
     service.add_asgi_middleware(WarmUp, ready=models.ready)
