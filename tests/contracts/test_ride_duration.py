@@ -38,6 +38,10 @@ def test_any_other_pickup_time_is_refused(value: object, said: str) -> None:
         RideDuration.model_validate({**GOOD, "pickup_datetime": value})
 
 
+def test_a_zone_may_be_written_with_a_decimal_point() -> None:
+    assert RideDuration.model_validate({**GOOD, "PULocationID": 10.0}) == RideDuration.model_validate(GOOD)
+
+
 @pytest.mark.parametrize("zone", [0, 266, 10.5, True, "10", None])
 def test_a_zone_that_does_not_exist_is_refused(zone: object) -> None:
     with pytest.raises(ValidationError):

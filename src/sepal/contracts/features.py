@@ -33,6 +33,15 @@ def _refuse_numbers(value: object) -> object:
     return value
 
 
+def _refuse_text_and_booleans(value: object) -> object:
+    if isinstance(value, str | bytes | bool):
+        raise ValueError("Input should be a valid integer")
+    return value
+
+
+Integer = Annotated[int, Strict(strict=False), BeforeValidator(_refuse_text_and_booleans)]
+"""A whole number, which JSON may also write as `82.0`; a plain `int` takes only `82`."""
+
 WallClock = Annotated[
     NaiveDatetime,
     Strict(strict=False),
@@ -62,11 +71,19 @@ class Features(BaseModel):
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:  # noqa: ANN401 (Pydantic's signature)
-        """Let every field be given by its own name as well as by its aliases."""
+        """Let every field be given by its own name as well as by its aliases.
+
+        And put bounds before validators of other kinds, wherever they were written: only
+        there does the JSON schema show them as `minimum` and `maximum`.
+        """
         super().__pydantic_init_subclass__(**kwargs)
         for name, field in cls.model_fields.items():
             if aliases := _aliases(field):
                 field.validation_alias = AliasChoices(name, *aliases)
+            bare, optional, metadata = _unwrap(field.annotation, field.metadata)
+            metadata.sort(key=lambda item: isinstance(item, BeforeValidator | WithJsonSchema))
+            annotated: Any = Annotated[(bare, *metadata)] if metadata else bare
+            field.annotation, field.metadata = annotated | None if optional else annotated, []
         cls.model_rebuild(force=True)
 
 
@@ -235,7 +252,7 @@ def _kind(name: str, bare: object) -> tuple[Kind, tuple[str, ...]]:
         return kind, ()
     raise ConfigurationError(
         f"Feature {name!r} is of type {bare}, which a contract can't hold: "
-        "use float, int, bool, WallClock or a Literal of strings, or one of these | None."
+        "use float, int, Integer, bool, WallClock or a Literal of strings, or one of these | None."
     )
 
 

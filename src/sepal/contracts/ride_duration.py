@@ -10,9 +10,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from sepal.contracts import Contract, Features, Quantity, WallClock, feature
+from sepal.contracts import Contract, Features, Integer, Quantity, WallClock, feature
 
-Zone = Annotated[int, Field(ge=1, le=265)]
+Zone = Annotated[Integer, Field(ge=1, le=265)]
 Miles = Annotated[float, Field(ge=0, le=500)]
 PickupTime = Annotated[WallClock, Field(ge=datetime(2009, 1, 1), lt=datetime(2100, 1, 1))]
 

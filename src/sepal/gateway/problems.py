@@ -2,9 +2,7 @@
 
 import logging
 import math
-import re
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from http import HTTPStatus
 from typing import Any
 
@@ -110,8 +108,6 @@ _GENERIC = {
 }
 """What to say in the place of the framework's generic words."""
 
-_DATETIME = re.compile(r"datetime\.datetime\(([\d, ]+)\)")
-
 
 def _invalid(request: Request, errors: Sequence[Mapping[str, Any]]) -> Response:
     first = errors[0]
@@ -147,13 +143,7 @@ def _pointer(loc: Sequence[str | int]) -> str:
 def _detail(error: Mapping[str, Any]) -> str:
     if error["type"] in ("model_type", "model_attributes_type"):
         return "A row should be an object"
-    message = str(error["msg"]).removeprefix("Value error, ")
-    return _DATETIME.sub(_iso, message)
-
-
-def _iso(shown: re.Match[str]) -> str:
-    year, month, day, hour, minute = map(int, shown[1].split(",")[:5])
-    return datetime(year, month, day, hour, minute).isoformat()
+    return str(error["msg"]).removeprefix("Value error, ")
 
 
 def _told(wrong: WrongValue) -> str:

@@ -1,0 +1,45 @@
+"""The gateway against its own OpenAPI document, by schemathesis, with both tiers running."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.conftest import Served
+
+pytestmark = [pytest.mark.end_to_end, pytest.mark.xdist_group("served")]
+
+CONFIG = """
+[checks.negative_data_rejection]
+expected-statuses = [400, 405, 413, 415, 422]  # 413: more rows than a request may have
+"""
+
+HOOKS = """
+from datetime import datetime
+import schemathesis
+from hypothesis import strategies as st
+
+times = st.datetimes(datetime(2009, 1, 1), datetime(2099, 12, 31)).map(datetime.isoformat)
+schemathesis.openapi.format("date-time-local", times)
+"""
+
+
+def test_every_answer_is_as_documented_and_none_is_a_500(served: Served, tmp_path: Path) -> None:
+    (tmp_path / "schemathesis.toml").write_text(CONFIG)
+    (tmp_path / "hooks.py").write_text(HOOKS)
+    run = subprocess.run(
+        [
+            *(sys.executable, "-m", "schemathesis.cli", "--config-file", "schemathesis.toml", "run"),
+            *(f"{served.url}/openapi.json", "--max-examples", "60", "--seed", "1"),
+        ],
+        cwd=tmp_path,
+        env={**os.environ, "SCHEMATHESIS_HOOKS": "hooks", "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=280,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout[-5000:] + run.stderr[-2000:]
+    assert "No issues found" in run.stdout
