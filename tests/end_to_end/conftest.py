@@ -1,4 +1,4 @@
-"""Both tiers as a person runs them: trained by `sepal train`, started by `sepal serve`, each on a free port."""
+"""Both tiers as a person runs them: `sepal train`, then `sepal serve`, each on a free port."""
 
 import json
 import os
@@ -104,9 +104,10 @@ def place_in(folder: Path, **settings: object) -> Place:
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("SEPAL_")},
         "SEPAL_DATA_DIR": str(folder),
-        **{f"SEPAL_{name.upper()}": str(value) for name, value in settings.items()},
     }
-    return Place(folder, environment).beside()
+    changes = {f"SEPAL_{name.upper()}": str(value) for name, value in settings.items()}
+    place = Place(folder, environment).beside()
+    return Place(folder, {**place.environment, **changes})
 
 
 def free_port() -> int:
