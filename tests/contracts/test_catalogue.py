@@ -31,6 +31,11 @@ def test_a_file_in_a_further_folder_is_all_that_a_contract_needs(tmp_path: Path)
     assert load_contracts([rose(tmp_path)])["rose"].columns[0].name == "petals"
 
 
+def test_a_file_is_imported_once(tmp_path: Path) -> None:
+    folder = rose(tmp_path)
+    assert load_contracts([folder])["rose"] is load_contracts([folder])["rose"]
+
+
 def test_only_the_named_ones_are_given_in_the_order_named() -> None:
     assert list(load_contracts(only=["ride_duration", "iris"])) == ["ride_duration", "iris"]
 

@@ -15,10 +15,24 @@ def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {
         status: {
             "description": HTTPStatus(status).phrase,
-            "content": {MEDIA_TYPE: {"schema": {"$ref": f"{_SCHEMAS}Problem"}}},
+            "content": {
+                MEDIA_TYPE: {"schema": {"$ref": f"{_SCHEMAS}Problem"}, "example": _example(status)}
+            },
             **({"headers": _RETRY_AFTER} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}),
         }
         for status in statuses
+    }
+
+
+def _example(status: int) -> dict[str, Any]:
+    phrase = HTTPStatus(status).phrase
+    detail = _DETAILS.get(status, f"{phrase}.")
+    return {
+        "type": "about:blank",
+        "title": phrase,
+        "status": status,
+        "detail": detail,
+        "request_id": "5f2b…",
     }
 
 
@@ -38,4 +52,12 @@ def describe_problems(app: FastAPI) -> None:
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way
 
 
+_DETAILS = {
+    400: "The body is no JSON: Expecting value at character 0.",
+    413: "10001 rows are too many: send at most 10000.",
+    415: "Send JSON, with the header Content-Type: application/json.",
+    422: "1 wrong value: PetalWidthCm: Input should be less than or equal to 30.",
+    503: "The model server can't be reached. Try again shortly.",
+    504: "The model server did not answer in time. Try again, with fewer rows.",
+}
 _RETRY_AFTER = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}}

@@ -49,7 +49,7 @@ class Registry:
             staged.publish(version.tag)
             _record(connection, version)
             if version.number == 1:
-                _move_alias(connection, CHAMPION, version, None, "the first version")
+                _make_champion(connection, version, "the first version")
         return self.version(version.model, version.name)
 
     def versions(self, model: str | None = None) -> list[Version]:
@@ -120,26 +120,14 @@ def _record(connection: Connection, version: Version) -> None:
     _audit(connection, "register", version, why=f"trained on {version.data_source}")
 
 
-def _move_alias(
-    connection: Connection, alias: str, version: Version, previous: Version | None, why: str
-) -> None:
-    values = {"model": version.model, "alias": alias, "number": version.number}
-    if previous is None:
-        connection.execute(insert(tables.aliases).values(**values))
-    else:
-        moved = tables.aliases.c.model == version.model, tables.aliases.c.alias == alias
-        connection.execute(update(tables.aliases).where(*moved).values(number=version.number))
-    _audit(connection, "promote", version, why, alias=alias, previous=previous)
+def _make_champion(connection: Connection, version: Version, why: str) -> None:
+    values = {"model": version.model, "alias": CHAMPION, "number": version.number}
+    connection.execute(insert(tables.aliases).values(**values))
+    _audit(connection, "promote", version, why, alias=CHAMPION)
 
 
 def _audit(
-    connection: Connection,
-    action: str,
-    version: Version,
-    why: str,
-    *,
-    alias: str | None = None,
-    previous: Version | None = None,
+    connection: Connection, action: str, version: Version, why: str, alias: str | None = None
 ) -> None:
     connection.execute(
         insert(tables.audit).values(
@@ -149,7 +137,6 @@ def _audit(
             model=version.model,
             version=version.name,
             alias=alias,
-            previous_version=previous.name if previous else None,
             why=why,
         )
     )
