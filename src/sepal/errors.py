@@ -9,6 +9,7 @@ SepalError
 ├── DataError                 a file whose columns or rows can't be used
 ├── ArtefactError             a stored version that must not be loaded
 ├── RegistryError             a database that can't be used as it is
+├── OverloadedError           more work than can be taken on
 └── UpstreamError             the model server did not answer well
     ├── ModelServerUnavailableError    away, overloaded, or answering nonsense
     └── ModelServerTimeoutError        too slow
@@ -67,6 +68,13 @@ class RegistryError(SepalError):
     """A database that can't be used as it is."""
 
     exit_code = 7
+
+
+class OverloadedError(SepalError):
+    """More work than can be taken on; refused at once, so that the rest is done in time."""
+
+    status = 503
+    title = "Overloaded"
 
 
 class UpstreamError(SepalError):

@@ -81,6 +81,19 @@ class Settings(BaseSettings):
         64,
         description="Connections from one gateway process to the model server; further calls wait.",
     )
+    coalesce: Literal["on", "off"] = Field(
+        "on", description="Whether rows of concurrent requests share calls to the model server."
+    )
+    fast_route: Literal["on", "off"] = Field(
+        "on", description="Whether sound requests go around FastAPI's own handling, which costs the most."
+    )
+    max_call_rows: Count = Field(10_000, description="Rows in one call to the model server.")
+    max_waiting_rows: Count = Field(
+        100_000, description="Rows of one model that may wait in a gateway process; more get 503."
+    )
+    concurrent_calls: Count = Field(
+        1, description="Calls for one model that a gateway process has under way at once."
+    )
     retry_after: Annotated[int, Field(ge=1, le=3600)] = Field(
         1, description="Seconds in the Retry-After header of a 503."
     )

@@ -4,16 +4,18 @@ import hashlib
 import inspect
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from sepal.contracts import wire
-from sepal.contracts.features import Feature, Features
+from sepal.contracts.features import NUMERIC, Feature, Features
 from sepal.contracts.targets import Labels, Target
 from sepal.errors import ConfigurationError, DataError
 
@@ -80,10 +82,23 @@ class Contract:
 
     def encode(self, rows: Iterable[Features]) -> bytes:
         """Rows to the bytes of a float64 matrix of shape (n_rows, n_features)."""
-        encoders = [(column.name, column.encode) for column in self.columns]
-        return wire.pack(
-            encode(values[name]) for values in (row.__dict__ for row in rows) for name, encode in encoders
-        )
+        values = map(self._values_of, map(vars, rows))
+        if self._encoders is None:
+            return wire.pack(chain.from_iterable(values))
+        encoders = self._encoders
+        return wire.pack(encode(v) for row in values for encode, v in zip(encoders, row, strict=True))
+
+    @cached_property
+    def _values_of(self) -> Callable[[dict[str, Any]], tuple[Any, ...]]:
+        names = [column.name for column in self.columns]
+        return itemgetter(*names) if len(names) > 1 else lambda values: (values[names[0]],)
+
+    @cached_property
+    def _encoders(self) -> list[Callable[[Any], float]] | None:
+        """Each column's, or None where every value already is its own float64."""
+        if all(column.kind in NUMERIC and not column.optional for column in self.columns):
+            return None
+        return [column.encode for column in self.columns]
 
     def decode(self, body: bytes) -> list[Features]:
         """The inverse of `encode`."""

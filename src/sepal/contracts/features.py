@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Self, TypeAlias, Union, get_args, get_origin
 
@@ -109,6 +110,10 @@ def feature(
     )
 
 
+NUMERIC: frozenset[Kind] = frozenset({"number", "integer", "boolean"})
+"""The kinds whose values are numbers to Python, and go into a float64 as they are."""
+
+
 @dataclass(frozen=True)
 class Feature:
     """What a contract knows of one of its features; derived from the Pydantic field."""
@@ -152,7 +157,7 @@ class Feature:
         described._check_exactness()
         return described
 
-    @property
+    @cached_property
     def encode(self) -> Callable[[Any], float]:
         """The function from a value of this feature to its float64; None becomes NaN."""
         encode = (
@@ -162,7 +167,7 @@ class Feature:
             return encode
         return lambda value: NAN if value is None else encode(value)
 
-    @property
+    @cached_property
     def decode(self) -> Callable[[float], Any]:
         """The inverse of `encode`."""
         decode = _DECODERS.get(self.kind) or (lambda code: self.categories[int(code)])

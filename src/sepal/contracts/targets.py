@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from math import isfinite
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import Field
@@ -49,17 +51,16 @@ class Labels:
             Field(min_length=len(self.names), max_length=len(self.names)),
         ]
 
-    def accepts(self, numbers: Sequence[float]) -> bool:
-        """Whether `width` numbers can be an answer."""
-        return numbers[0] in range(len(self.names)) and all(0 <= p <= 1 for p in numbers[1:])
+    def accepts(self, columns: Sequence[Sequence[float]]) -> bool:
+        """Whether the `width` columns of some answers can be answers, as a whole and at C's speed."""
+        codes, *probabilities = columns
+        return set(codes) <= self._codes and all(
+            all(map(isfinite, column)) and min(column) >= 0 and max(column) <= 1 for column in probabilities
+        )
 
-    def output(self, numbers: Sequence[float]) -> str:
-        """The label that `width` numbers stand for."""
-        return self.names[int(numbers[0])]
-
-    def probabilities(self, numbers: Sequence[float]) -> dict[str, float]:
-        """Each label's probability, in the order of `names`."""
-        return dict(zip(self.names, numbers[1:], strict=True))
+    @cached_property
+    def _codes(self) -> set[float]:
+        return set(map(float, range(len(self.names))))
 
     def describe(self) -> dict[str, Any]:
         """For people and for the contract's signature."""
@@ -77,13 +78,9 @@ class Quantity:
     width: ClassVar[int] = 1
     output_type: ClassVar[Any] = float
 
-    def accepts(self, numbers: Sequence[float]) -> bool:
-        """Whether the number can be an answer: JSON has no NaN and no infinity."""
-        return abs(numbers[0]) < float("inf")
-
-    def output(self, numbers: Sequence[float]) -> float:
-        """The quantity, in `unit`."""
-        return numbers[0]
+    def accepts(self, columns: Sequence[Sequence[float]]) -> bool:
+        """Whether the column of some answers can be answers: JSON has no NaN and no infinity."""
+        return all(map(isfinite, columns[0]))
 
     def describe(self) -> dict[str, Any]:
         """For people and for the contract's signature."""

@@ -9,7 +9,9 @@ from fastapi import FastAPI
 from sepal.contracts.catalogue import load_contracts
 from sepal.gateway import problems
 from sepal.gateway.documentation import serve_documentation
+from sepal.gateway.fast_route import Gateway, fast_routes
 from sepal.gateway.openapi import describe_problems
+from sepal.gateway.prediction import make_predictor
 from sepal.gateway.prediction_routes import prediction_routes
 from sepal.gateway.readiness import Readiness
 from sepal.gateway.request_id import RequestId
@@ -25,13 +27,16 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with open_model_server(settings) as model_server:
-            app.state.model_server = model_server
+            app.state.predictors = {
+                name: make_predictor(contract, model_server, settings)
+                for name, contract in contracts.items()
+            }
             app.state.readiness = Readiness(
                 model_server, list(contracts.values()), cache=settings.ready_cache
             )
             yield
 
-    app = FastAPI(
+    app = Gateway(
         title="Sepal",
         summary="Predictions of scikit-learn models.",
         version=version("sepal"),
@@ -43,7 +48,9 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(RequestId)
     problems.install(app, settings.retry_after)
     app.include_router(service_routes(contracts, lambda: app.state.readiness))
-    app.include_router(prediction_routes(contracts, lambda: app.state.model_server, settings))
+    app.include_router(prediction_routes(contracts, lambda model: app.state.predictors[model], settings))
+    if settings.fast_route == "on":
+        app.fast_routes = fast_routes(app, contracts, lambda model: app.state.predictors[model], settings)
     serve_documentation(app)
     describe_problems(app)
     return app

@@ -4,29 +4,28 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, HTTPException, Request, Response
-from fastapi.responses import JSONResponse
 from pydantic import Discriminator, Field, Tag
 
 from sepal.contracts import Contract, Features
 from sepal.contracts.catalogue import pick
+from sepal.gateway.answers import formatter
 from sepal.gateway.json_route import json_route
 from sepal.gateway.openapi import problem_responses
-from sepal.gateway.prediction import formatted, predict
-from sepal.gateway.upstream import ModelServer
+from sepal.gateway.prediction import Predictor, prediction_path
 from sepal.settings import Settings
 
 PROBLEMS = (400, 413, 415, 422, 503, 504)
 
 
 def prediction_routes(
-    contracts: dict[str, Contract], model_server: Callable[[], ModelServer], settings: Settings
+    contracts: dict[str, Contract], predictor: Callable[[str], Predictor], settings: Settings
 ) -> APIRouter:
     """The routes of all contracts, and the answer to models that do not exist."""
     router = APIRouter(route_class=json_route(settings.max_body_bytes))
     for contract in contracts.values():
-        _add(router, contract, model_server, settings.max_rows, probabilities=False)
+        _add(router, contract, predictor, settings.max_rows, probabilities=False)
         if contract.target.has_probabilities:
-            _add(router, contract, model_server, settings.max_rows, probabilities=True)
+            _add(router, contract, predictor, settings.max_rows, probabilities=True)
 
     unknown = APIRouter()
 
@@ -43,7 +42,7 @@ def prediction_routes(
 def _add(
     router: APIRouter,
     contract: Contract,
-    model_server: Callable[[], ModelServer],
+    predictor: Callable[[str], Predictor],
     max_rows: int,
     *,
     probabilities: bool,
@@ -52,17 +51,19 @@ def _add(
     if probabilities:
         what, answer = "predict-proba", contract.prediction_with_probabilities
     rows_type: Any = _row_or_rows(contract, max_rows)
+    format_answers = formatter(contract, probabilities=probabilities)
     answer_type: Any = answer | list[answer]  # type: ignore[valid-type]  # made at run time
 
     async def endpoint(rows: Any) -> Response:  # noqa: ANN401 (the real type is set below)
-        one = not isinstance(rows, list)
-        answers = await predict(model_server(), contract, [rows] if one else rows)
-        documents = [formatted(contract, answer, probabilities=probabilities) for answer in answers]
-        return JSONResponse(documents[0] if one else documents)
+        if isinstance(rows, list):
+            answers = format_answers(await predictor(contract.name).predict(rows))
+            return Response(b"[" + b",".join(answers) + b"]", media_type="application/json")
+        [answer] = format_answers(await predictor(contract.name).predict([rows]))
+        return Response(answer, media_type="application/json")
 
     endpoint.__annotations__["rows"] = Annotated[rows_type, Body(openapi_examples=_examples(contract))]
     router.add_api_route(
-        f"/{contract.name}/{what}",
+        prediction_path(contract, probabilities),
         endpoint,
         methods=["POST"],
         name=f"{contract.name}_{what.replace('-', '_')}",

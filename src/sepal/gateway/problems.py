@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.types import Scope
 
 from sepal.errors import SepalError
 from sepal.gateway.request_id import HEADER, request_id
@@ -49,38 +50,48 @@ class Problem(BaseModel):
 def install(app: FastAPI, retry_after: int) -> None:
     """Have an application answer every error with a problem document."""
 
-    async def known(request: Request, error: Exception) -> Response:
+    async def ours(request: Request, error: Exception) -> Response:
         assert isinstance(error, SepalError)  # noqa: S101 (by registration)
-        headers = (
-            {"Retry-After": str(retry_after)} if error.status == HTTPStatus.SERVICE_UNAVAILABLE else {}
-        )
-        return problem(request, error.status, error.title, str(error), headers=headers)
+        return known(request.scope, error, retry_after)
 
     async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101 (by registration)
         detail = str(error.detail)
         if detail in _GENERIC:
             detail = _GENERIC[detail].format(method=request.method, **(error.headers or {}))
-        return problem(request, error.status_code, None, detail, headers=error.headers)
+        return problem(request.scope, error.status_code, None, detail, headers=error.headers)
 
     async def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)  # noqa: S101 (by registration)
-        return _invalid(request, error.errors())
+        return _invalid(request.scope, error.errors())
 
-    async def unexpected(request: Request, error: Exception) -> Response:
-        identity = request_id(request.scope)
-        logger.error("request %s failed unexpectedly: %r", identity, error)
-        detail = "Something went wrong here; it has been logged."
-        return problem(request, 500, SepalError.title, detail, headers={HEADER: identity})
+    async def bug(request: Request, error: Exception) -> Response:
+        return unexpected(request.scope, error)
 
-    app.add_exception_handler(SepalError, known)
+    app.add_exception_handler(SepalError, ours)
     app.add_exception_handler(HTTPException, http)
     app.add_exception_handler(RequestValidationError, invalid)
-    app.add_exception_handler(Exception, unexpected)
+    app.add_exception_handler(Exception, bug)
+
+
+def known(scope: Scope, error: SepalError, retry_after: int) -> Response:
+    """One of our own errors as a response, with its request's id."""
+    headers = {HEADER: request_id(scope)}
+    if error.status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["Retry-After"] = str(retry_after)
+    return problem(scope, error.status, error.title, str(error), headers=headers)
+
+
+def unexpected(scope: Scope, error: Exception) -> Response:
+    """A bug of ours as a response that says nothing of it; the log has the rest."""
+    identity = request_id(scope)
+    logger.error("request %s failed unexpectedly", identity, exc_info=error)
+    detail = "Something went wrong here; it has been logged."
+    return problem(scope, 500, SepalError.title, detail, headers={HEADER: identity})
 
 
 def problem(
-    request: Request,
+    scope: Scope,
     status: int,
     title: str | None,
     detail: str,
@@ -93,7 +104,7 @@ def problem(
         title=title or HTTPStatus(status).phrase,
         status=status,
         detail=detail,
-        request_id=request_id(request.scope),
+        request_id=request_id(scope),
         errors=errors,
     )
     return JSONResponse(
@@ -109,19 +120,17 @@ _GENERIC = {
 """What to say in the place of the framework's generic words."""
 
 
-def _invalid(request: Request, errors: Sequence[Mapping[str, Any]]) -> Response:
+def _invalid(scope: Scope, errors: Sequence[Mapping[str, Any]]) -> Response:
     first = errors[0]
     if first["type"] == "json_invalid":
         at = first["loc"][-1]
-        return problem(
-            request, 400, None, f"The body is no JSON: {first['ctx']['error']} at character {at}."
-        )
+        return problem(scope, 400, None, f"The body is no JSON: {first['ctx']['error']} at character {at}.")
     if first["type"] == "missing" and len(first["loc"]) == 1:
-        return problem(request, 400, None, "The body is empty. Send a row, or an array of rows.")
+        return problem(scope, 400, None, "The body is empty. Send a row, or an array of rows.")
     if first["type"] == "too_long":
         most = first["ctx"]["max_length"]
         return problem(
-            request, 413, None, f"{first['ctx']['actual_length']} rows are too many: send at most {most}."
+            scope, 413, None, f"{first['ctx']['actual_length']} rows are too many: send at most {most}."
         )
     named = [
         WrongValue(pointer=_pointer(error["loc"]), detail=_detail(error), value=_short(error["input"]))
@@ -131,7 +140,7 @@ def _invalid(request: Request, errors: Sequence[Mapping[str, Any]]) -> Response:
     if len(errors) > MOST_ERRORS:
         detail += f", of which the first {MOST_ERRORS} are named"
     detail += f": {_told(named[0])}"
-    return problem(request, 422, "Wrong values", detail, errors=named)
+    return problem(scope, 422, "Wrong values", detail, errors=named)
 
 
 def _pointer(loc: Sequence[str | int]) -> str:

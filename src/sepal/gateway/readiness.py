@@ -8,7 +8,6 @@ from pydantic import BaseModel, Field
 
 from sepal.contracts import Contract
 from sepal.errors import UpstreamError
-from sepal.gateway.prediction import predict
 from sepal.gateway.upstream import ModelServer
 
 
@@ -58,7 +57,7 @@ class Readiness:
             return ModelReadiness(ready=False, reason=status["error"])
         example = contract.features.model_validate(contract.example)
         try:
-            [answer] = await predict(self._model_server, contract, [example])
+            answers = await self._model_server.score(contract, contract.encode([example]))
         except UpstreamError as error:
             return ModelReadiness(ready=False, reason=str(error))
-        return ModelReadiness(ready=True, version=answer.version)
+        return ModelReadiness(ready=True, version=answers.versions[answers.numbers[0]])

@@ -1,14 +1,14 @@
 """Gives every request an id: the client's `X-Request-ID` if it is sound, else a new one."""
 
+import os
 import re
-from uuid import uuid4
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HEADER = "X-Request-ID"
 
-_SOUND = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_SOUND = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _KEY = "sepal.request_id"
 
 
@@ -23,8 +23,7 @@ class RequestId:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = Headers(scope=scope).get(HEADER, "")
-        scope[_KEY] = identity = given if _SOUND.fullmatch(given) else uuid4().hex
+        identity = identify(scope)
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -34,6 +33,16 @@ class RequestId:
         await self._app(scope, receive, send_with_id)
 
 
+def identify(scope: Scope) -> str:
+    """Settle a request's id."""
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and _SOUND.fullmatch(value):
+            scope[_KEY] = identity = value.decode()
+            return str(identity)
+    scope[_KEY] = identity = os.urandom(16).hex()
+    return str(identity)
+
+
 def request_id(scope: Scope) -> str:
-    """The id of a request that passed the middleware."""
+    """The id that was settled."""
     return str(scope[_KEY])

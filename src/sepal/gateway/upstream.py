@@ -4,13 +4,13 @@ import json
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
 
 from sepal.contracts import Contract, wire
 from sepal.errors import ModelServerTimeoutError, ModelServerUnavailableError
+from sepal.gateway.answers import Answers
 from sepal.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -22,14 +22,6 @@ _LARGEST_STATUS = 2**20
 """Bytes of the model server's status that are read; more is nonsense."""
 
 
-@dataclass(frozen=True)
-class Answer:
-    """The model server's answer to one row: the version that gave it and the target's numbers."""
-
-    version: str
-    numbers: tuple[float, ...]
-
-
 class ModelServer:
     """Scores rows by calling the model server. It may be away: every call finds out anew."""
 
@@ -37,8 +29,8 @@ class ModelServer:
         self._session = session
         self._url = url
 
-    async def score(self, contract: Contract, rows: bytes) -> list[Answer]:
-        """Answers to encoded rows, in their order.
+    async def score(self, contract: Contract, rows: bytes) -> Answers:
+        """Answers to encoded rows, in their order, by one call.
 
         Raises ModelServerUnavailableError if it is away, overloaded or answers nonsense,
         ModelServerTimeoutError if it takes longer than the deadline.
@@ -96,20 +88,17 @@ async def open_model_server(settings: Settings) -> AsyncIterator[ModelServer]:
         yield ModelServer(session, settings.upstream)
 
 
-def _read_answers(contract: Contract, body: bytes, versions: str) -> list[Answer]:
+def _read_answers(contract: Contract, body: bytes, versions: str) -> Answers:
+    """The answers in a body of the right length, once they are found to be answers."""
     try:
         names = {float(number): str(name) for number, name in json.loads(versions).items()}
     except (ValueError, AttributeError) as error:
         raise _nonsense(f"version names {versions!r}") from error
     numbers = wire.unpack(body)
-    width = contract.answer_width
-    answers = []
-    for start in range(0, len(numbers), width):
-        version, *answer = numbers[start : start + width]
-        if version not in names or not contract.target.accepts(answer):
-            raise _nonsense(f"answer {[version, *answer]}")
-        answers.append(Answer(names[version], tuple(answer)))
-    return answers
+    version, *target = (numbers[at :: contract.answer_width] for at in range(contract.answer_width))
+    if not names.keys() >= set(version) or not contract.target.accepts(target):
+        raise _nonsense(f"numbers {numbers[:10].tolist()} …, versions {versions}")
+    return Answers(numbers, names)
 
 
 def _away(error: Exception) -> ModelServerUnavailableError:

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sepal.contracts import Contract, wire
-from sepal.model_server.scoring import Matrix
+from sepal.scoring import Matrix
 
 _FLOAT64 = np.dtype("<f8")
 
@@ -37,13 +37,12 @@ class _Rows(IODescriptor):  # type: ignore[misc]  # BentoML ships no types
                 error_code=HTTPStatus.CONFLICT,
             )
         body = await request.body()
-        width = len(cls.contract.columns)
-        if not body or len(body) % (width * wire.ITEM_BYTES):
+        if (rows := rows_of(cls.contract, body)) is None:
             raise BentoMLException(
-                f"{len(body)} bytes are not one or more rows of {width} float64",
+                f"{len(body)} bytes are not one or more rows of {len(cls.contract.columns)} float64",
                 error_code=HTTPStatus.BAD_REQUEST,
             )
-        return np.frombuffer(body, _FLOAT64).reshape(-1, width)
+        return rows
 
 
 class _Answers(IODescriptor):  # type: ignore[misc]  # BentoML ships no types
@@ -55,12 +54,22 @@ class _Answers(IODescriptor):  # type: ignore[misc]  # BentoML ships no types
     async def to_http_response(cls, obj: Any, serde: object) -> Response:  # noqa: ANN401 (BentoML's signature)
         """A matrix of shape (n_rows, answer_width) as a response."""
         answers = cast("Matrix", obj)
-        names = {int(number): cls.version_names[int(number)] for number in np.unique(answers[:, 0])}
-        return Response(
-            answers.astype(_FLOAT64, copy=False).tobytes(),
-            media_type=wire.MEDIA_TYPE,
-            headers={wire.VERSIONS_HEADER: json.dumps(names)},
-        )
+        return Response(answers.tobytes(), headers=dict(answers_headers(answers, cls.version_names)))
+
+
+def rows_of(contract: Contract, body: bytes) -> Matrix | None:
+    """A body as a matrix of shape (n_rows, n_features); None if it is no such matrix."""
+    width = len(contract.columns)
+    if not body or len(body) % (width * wire.ITEM_BYTES):
+        return None
+    return np.frombuffer(body, _FLOAT64).reshape(-1, width)
+
+
+def answers_headers(answers: Matrix, version_names: Mapping[int, str]) -> list[tuple[str, str]]:
+    """The headers that go with answers of shape (n_rows, answer_width)."""
+    numbers = {answers[0, 0]} if len(answers) == 1 else set(answers[:, 0].tolist())
+    names = {int(number): version_names[int(number)] for number in numbers}
+    return [("Content-Type", wire.MEDIA_TYPE), (wire.VERSIONS_HEADER, json.dumps(names))]
 
 
 def rows_descriptor(contract: Contract) -> type[IODescriptor]:

@@ -6,8 +6,8 @@ from typing import Any
 
 from sepal.contracts import Contract
 from sepal.errors import SepalError
-from sepal.model_server.scoring import LoadedVersion, Matrix, load_version
 from sepal.registry import ArtefactStore, Version
+from sepal.scoring import LoadedVersion, Matrix, load_version
 
 logger = logging.getLogger(__name__)
 

@@ -13,11 +13,12 @@ from starlette.routing import Route
 from sepal.contracts import Contract
 from sepal.contracts.catalogue import load_contracts
 from sepal.model_server.descriptors import answers_descriptor, rows_descriptor
+from sepal.model_server.express_lane import ExpressLane
 from sepal.model_server.lifeline import end_with_parent
 from sepal.model_server.models import ModelNotReadyError, Models
-from sepal.model_server.scoring import Matrix
 from sepal.model_server.warm_up import WarmUp
 from sepal.registry import Registry
+from sepal.scoring import Matrix
 from sepal.settings import Settings, load_settings
 
 
@@ -38,6 +39,9 @@ def build_service(settings: Settings) -> Any:  # noqa: ANN401 (bentoml.Service o
         traffic={"timeout": settings.max_batch_wait},
     )(type("ModelServer", (), {"__init__": load, "lifeline": bentoml.on_startup(_lifeline), **apis}))
     service.add_asgi_middleware(WarmUp, ready=models.ready)
+    service.add_asgi_middleware(
+        ExpressLane, contracts=list(contracts), score=models.score, version_names=models.version_names
+    )
     service.mount_asgi_app(_status_app(models), path="/")
     return service
 

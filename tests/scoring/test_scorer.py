@@ -12,8 +12,8 @@ from sklearn.svm import LinearSVC
 from sepal.contracts.iris import contract as iris
 from sepal.contracts.ride_duration import contract as ride
 from sepal.errors import ArtefactError
-from sepal.model_server.scoring import load_version, scorer
 from sepal.registry import Registry, Version
+from sepal.scoring.scorer import load_version, scorer
 from tests.drafts import draft_of
 
 ROWS = np.random.default_rng(3).uniform(0.1, 9, (500, 4))

@@ -72,7 +72,7 @@ def _label_scorer(version: Version, target: Labels, pipeline: Any) -> Callable[[
 def _try_out(version: Version, contract: Contract, score: Callable[[Matrix], Matrix]) -> None:
     """Answer the contract's example once: the first call is slow, and shows what is broken."""
     try:
-        answer = score(example_rows(contract))[0, 1:].tolist()
+        answer = score(example_rows(contract))[:, 1:].T.tolist()
     except Exception as error:
         raise ArtefactError(f"{version.tag} fails on its contract's example: {error}") from error
     if not contract.target.accepts(answer):

@@ -1,0 +1,187 @@
+"""Puts the rows of concurrent requests into one upstream call, without a timer.
+
+Rows that arrive while as many calls are under way as may be wait, and go together
+into the next; a lone row goes at once. So the batch grows with the load by itself.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from sepal.errors import ModelServerTimeoutError, OverloadedError
+from sepal.gateway.answers import Answers, joined
+
+Send = Callable[[bytes], Awaitable[Answers]]
+"""One upstream call: encoded rows to their answers, or an exception."""
+
+_SHARES = 4
+"""While others wait, one request takes at most this part of a call's rows in its turn."""
+
+
+@dataclass(slots=True, eq=False)
+class _Request:
+    """The rows of one caller, and how far they have come."""
+
+    rows: bytes
+    n_rows: int
+    deadline: float
+    future: "asyncio.Future[Answers]"
+    taken: int = 0
+    missing: int = 0
+    parts: dict[int, Answers] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Slice:
+    """The rows of a request that go into one call."""
+
+    request: _Request
+    start: int
+    n_rows: int
+
+
+class Coalescer:
+    """The rows of one model on their way upstream.
+
+    At most `max_waiting` rows wait, `max_rows` go into a call, and `calls` are under way;
+    after `timeout` seconds a caller gets a ModelServerTimeoutError wherever its rows are.
+    """
+
+    def __init__(
+        self,
+        send: Send,
+        *,
+        row_bytes: int,
+        answer_width: int,
+        max_rows: int,
+        max_waiting: int,
+        calls: int,
+        timeout: float,
+    ) -> None:
+        self._send = send
+        self._row_bytes = row_bytes
+        self._answer_width = answer_width
+        self._max_rows = max_rows
+        self._share = max(1, max_rows // _SHARES)
+        self._max_waiting = max_waiting
+        self._calls = calls
+        self._timeout = timeout
+        self._queue: deque[_Request] = deque()
+        self._waiting = 0
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._by_deadline: deque[_Request] = deque()
+        self._alarm: asyncio.TimerHandle | None = None
+
+    @property
+    def waiting(self) -> int:
+        """Rows that wait for a call."""
+        return self._waiting
+
+    async def score(self, rows: bytes) -> Answers:
+        """The answers to encoded rows, in their order.
+
+        Raises OverloadedError at once if too many rows wait, ModelServerTimeoutError at
+        the deadline, and whatever the call that held the rows raised.
+        """
+        n_rows = len(rows) // self._row_bytes
+        if self._waiting + n_rows > self._max_waiting:
+            raise OverloadedError("Too many rows wait for the model server. Try again shortly.")
+        loop = asyncio.get_running_loop()
+        request = _Request(rows, n_rows, loop.time() + self._timeout, loop.create_future(), missing=n_rows)
+        self._queue.append(request)
+        self._waiting += n_rows
+        self._watch(request, loop)
+        if len(self._under_way) < self._calls:
+            self._start_call()
+        try:
+            return await request.future
+        finally:
+            self._forget(request)
+
+    def _start_call(self) -> None:
+        slices = self._next_slices()
+        if slices:
+            task = asyncio.create_task(self._call(slices))
+            self._under_way.add(task)
+            task.add_done_callback(self._call_ended)
+
+    def _call_ended(self, task: "asyncio.Task[None]") -> None:
+        self._under_way.discard(task)
+        if self._queue:
+            self._start_call()
+
+    def _next_slices(self) -> list[_Slice]:
+        """Rows for one call, first come first served, but in turns where requests are large."""
+        slices = []
+        room = self._max_rows
+        while room and self._queue:
+            request = self._queue.popleft()
+            left = request.n_rows - request.taken
+            if not left:
+                continue  # its caller has gone
+            n_rows = min(left, room, self._share if self._queue else room)
+            slices.append(_Slice(request, request.taken, n_rows))
+            request.taken += n_rows
+            self._waiting -= n_rows
+            room -= n_rows
+            if left > n_rows:
+                self._queue.append(request)
+        return slices
+
+    async def _call(self, slices: list[_Slice]) -> None:
+        size = self._row_bytes
+        body = b"".join([s.request.rows[s.start * size : (s.start + s.n_rows) * size] for s in slices])
+        try:
+            answers = await self._send(body)
+        except Exception as error:  # noqa: BLE001 (whatever it is, it is the callers')
+            for part in slices:
+                if not part.request.future.done():
+                    part.request.future.set_exception(error)
+            return
+        at = 0
+        for part in slices:
+            stop = at + part.n_rows * self._answer_width
+            self._deliver(part, Answers(answers.numbers[at:stop], answers.versions))
+            at = stop
+
+    @staticmethod
+    def _deliver(part: _Slice, answers: Answers) -> None:
+        request = part.request
+        if request.future.done():
+            return
+        request.missing -= part.n_rows
+        if part.n_rows == request.n_rows:
+            request.future.set_result(answers)
+            return
+        request.parts[part.start] = answers
+        if not request.missing:
+            request.future.set_result(joined(request.parts[start] for start in sorted(request.parts)))
+
+    def _forget(self, request: _Request) -> None:
+        """Drop what a caller that is answered, or has gone, still has here."""
+        self._waiting -= request.n_rows - request.taken
+        request.taken = request.n_rows
+        while self._by_deadline and self._by_deadline[0].future.done():
+            self._by_deadline.popleft()
+
+    def _watch(self, request: _Request, loop: asyncio.AbstractEventLoop) -> None:
+        """All wait equally long, so that one alarm, for the first of them, does for all."""
+        self._by_deadline.append(request)
+        if self._alarm is None:
+            self._alarm = loop.call_at(request.deadline, self._expire, loop)
+
+    def _expire(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._alarm = None
+        while self._by_deadline:
+            first = self._by_deadline[0]
+            if not first.future.done():
+                if first.deadline > loop.time():
+                    self._alarm = loop.call_at(first.deadline, self._expire, loop)
+                    return
+                first.future.set_exception(
+                    ModelServerTimeoutError(
+                        "The model server did not answer in time. Try again, with fewer rows."
+                    )
+                )
+            self._by_deadline.popleft()

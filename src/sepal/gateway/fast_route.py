@@ -1,0 +1,144 @@
+"""The good case of a prediction route, without the framework's machinery around it.
+
+FastAPI's handling of a request costs more than all else here. So a body that Pydantic
+takes at once is answered right away, and anything else goes on to the declared route,
+which is the one that says what is wrong. Both must answer alike: a test holds them
+against each other.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Annotated, Any
+
+from fastapi import FastAPI
+from pydantic import Field, TypeAdapter, ValidationError
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from sepal.contracts import Contract, Features
+from sepal.errors import SepalError
+from sepal.gateway import problems
+from sepal.gateway.answers import Formatter, formatter
+from sepal.gateway.prediction import Predictor, prediction_path
+from sepal.gateway.request_id import identify
+from sepal.settings import Settings
+
+
+class Gateway(FastAPI):
+    """FastAPI with a way around it for the paths in `fast_routes`."""
+
+    fast_routes: Mapping[str, ASGIApp] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection, or the application's life."""
+        if scope["type"] == "http" and scope["method"] == "POST":
+            fast = self.fast_routes.get(scope["path"])
+            if fast is not None:
+                await fast(scope, receive, send)
+                return
+        await super().__call__(scope, receive, send)
+
+
+def fast_routes(
+    app: FastAPI,
+    contracts: Mapping[str, Contract],
+    predictor: Callable[[str], Predictor],
+    settings: Settings,
+) -> dict[str, ASGIApp]:
+    """The way around `app` for each prediction route that it declares."""
+    declared: ASGIApp = partial(FastAPI.__call__, app)
+    return {
+        prediction_path(contract, probabilities): FastRoute(
+            declared,
+            contract,
+            partial(predictor, contract.name),
+            formatter(contract, probabilities=probabilities),
+            settings,
+        )
+        for contract in contracts.values()
+        for probabilities in (False, True)[: 1 + contract.target.has_probabilities]
+    }
+
+
+class FastRoute:
+    """One prediction route: JSON in, JSON out, or else the declared route."""
+
+    def __init__(
+        self,
+        declared: ASGIApp,
+        contract: Contract,
+        predictor: Callable[[], Predictor],
+        format_answers: Formatter,
+        settings: Settings,
+    ) -> None:
+        self._declared = declared
+        self._predictor = predictor
+        self._format = format_answers
+        self._settings = settings
+        self._one = contract.features.__pydantic_validator__.validate_json
+        rows: Any = Annotated[list[contract.features], Field(min_length=1, max_length=settings.max_rows)]  # type: ignore[name-defined]  # made at run time
+        self._many: Callable[[bytes], list[Features]] = TypeAdapter(rows).validator.validate_json
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        received: list[Message] = []
+        body = await self._read(scope, receive, received)
+        if body is None:
+            await self._declared(scope, _again(received, receive), send)
+            return
+        many = body.startswith(b"[")
+        try:
+            rows: Sequence[Features] = self._many(body) if many else (self._one(body),)
+        except ValidationError:
+            await self._declared(scope, _again(received, receive), send)
+            return
+        identity = identify(scope)
+        try:
+            answers = self._format(await self._predictor().predict(rows))
+        except SepalError as error:
+            await problems.known(scope, error, self._settings.retry_after)(scope, receive, send)
+            return
+        except Exception as error:  # noqa: BLE001 (as the declared route does it)
+            await problems.unexpected(scope, error)(scope, receive, send)
+            return
+        content = b"[" + b",".join(answers) + b"]" if many else answers[0]
+        await send(
+            {
+                "type": "http.response.start",
+                "status": 200,
+                "headers": [
+                    (b"content-length", b"%d" % len(content)),
+                    (b"content-type", b"application/json"),
+                    (b"x-request-id", identity.encode()),
+                ],
+            }
+        )
+        await send({"type": "http.response.body", "body": content})
+
+    async def _read(self, scope: Scope, receive: Receive, received: list[Message]) -> bytes | None:
+        """The body; None if it is not plainly called JSON, too large, or broken off."""
+        if (b"content-type", b"application/json") not in scope["headers"]:
+            return None
+        size = 0
+        while True:
+            message = await receive()
+            received.append(message)
+            size += len(message.get("body", b""))
+            if message["type"] != "http.request" or size > self._settings.max_body_bytes:
+                return None
+            if not message.get("more_body"):
+                break
+        if len(received) == 1:
+            return bytes(received[0]["body"])
+        return b"".join(message["body"] for message in received)
+
+
+def _again(received: list[Message], receive: Receive) -> Receive:
+    """Receive what was received already, then what follows."""
+    messages = iter(received)
+
+    async def receive_again() -> Message:
+        for message in messages:
+            return message
+        return await receive()
+
+    return receive_again
