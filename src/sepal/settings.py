@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import BeforeValidator, Field, HttpUrl, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -16,7 +16,11 @@ Count = Annotated[int, Field(ge=1)]
 
 def _split(separator: str) -> BeforeValidator:
     def split(value: object) -> object:
-        return [part for part in value.split(separator) if part] if isinstance(value, str) else value
+        return (
+            [part.strip() for part in value.split(separator) if part.strip()]
+            if isinstance(value, str)
+            else value
+        )
 
     return BeforeValidator(split)
 
@@ -38,11 +42,6 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(
         env_prefix="SEPAL_", frozen=True, extra="forbid", env_ignore_empty=True
-    )
-
-    env: Literal["local", "staging", "production"] = Field(
-        "local",
-        description="Where this runs; settings that are only safe locally are refused elsewhere.",
     )
 
     data_dir: Path = Field(

@@ -28,7 +28,7 @@ def load_version(version: Version, contract: Contract, artefacts: ArtefactStore)
     if version.contract_signature != contract.signature:
         raise ArtefactError(
             f"{version.tag} was trained for another contract of {contract.name} than the one in "
-            f"{contract.source}. Train another: sepal train {contract.name}"
+            f"{contract.source}. Serve it with the contract that it was trained for."
         )
     score = scorer(version, contract, artefacts.load(version))
     _try_out(version, contract, score)
