@@ -140,7 +140,8 @@ def _check_libraries(version: Version) -> None:
     made = version.libraries
     if made["scikit-learn"] != here["scikit-learn"] or _major(made) != _major(here):
         raise ArtefactError(
-            f"{version.tag} was made by {_told(made)} and here is {_told(here)}. Serve it with those releases."
+            f"{version.tag} was made by {_told(made)} and here is {_told(here)}. "
+            "Serve it with those releases."
         )
 
 
