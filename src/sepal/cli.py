@@ -9,10 +9,9 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from sepal.contracts.catalogue import load_contracts, pick
-from sepal.errors import NoChampionError, SepalError
+from sepal.errors import NoChampionError, told_in_one_line
 from sepal.settings import Settings, load_settings
 
 app = typer.Typer(
@@ -30,11 +29,8 @@ console = Console()
 
 def main() -> NoReturn:
     """Run a command; an error that a person can act on is one line and its exit code."""
-    try:
+    with told_in_one_line():
         app()
-    except SepalError as error:
-        Console(stderr=True).print(Text.assemble(("Error: ", "bold red"), str(error)), soft_wrap=True)
-        sys.exit(error.exit_code)
     sys.exit(0)
 
 

@@ -15,6 +15,9 @@ SepalError
     └── ModelServerTimeoutError        too slow
 """
 
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import ClassVar
 
 
@@ -93,3 +96,13 @@ class ModelServerTimeoutError(UpstreamError):
 
     status = 504
     title = "Model server too slow"
+
+
+@contextmanager
+def told_in_one_line() -> Iterator[None]:
+    """End a program that meets a SepalError with its text, and no traceback, and its exit code."""
+    try:
+        yield
+    except SepalError as error:
+        sys.stderr.write(f"Error: {error}\n")
+        sys.exit(error.exit_code)

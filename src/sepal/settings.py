@@ -16,7 +16,11 @@ Count = Annotated[int, Field(ge=1)]
 
 def _split(separator: str) -> BeforeValidator:
     def split(value: object) -> object:
-        return [part for part in value.split(separator) if part] if isinstance(value, str) else value
+        return (
+            [part.strip() for part in value.split(separator) if part.strip()]
+            if isinstance(value, str)
+            else value
+        )
 
     return BeforeValidator(split)
 
@@ -38,11 +42,6 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(
         env_prefix="SEPAL_", frozen=True, extra="forbid", env_ignore_empty=True
-    )
-
-    env: Literal["local", "staging", "production"] = Field(
-        "local",
-        description="Where this runs; settings that are only safe locally are refused elsewhere.",
     )
 
     data_dir: Path = Field(
@@ -101,6 +100,14 @@ class Settings(BaseSettings):
         1.0, description="Seconds for which an answer of /readyz is used again."
     )
 
+    compiled_scoring: Literal["on", "off"] = Field(
+        "on",
+        description="Whether pipelines that are simple enough are scored without scikit-learn's checks.",
+    )
+    express_lane: Literal["on", "off"] = Field(
+        "on",
+        description="Whether the model server scores a lone call without passing BentoML's dispatcher.",
+    )
     max_batch_rows: Annotated[int, Field(ge=2)] = Field(
         10_000, description="Rows that the model server scores in one go; larger calls are split."
     )

@@ -162,3 +162,24 @@ def test_what_ships_describes_itself_with_valid_examples(contract: Contract) -> 
     assert contract.source.name == f"{contract.name}.py"
     example = {"output": contract.target.example, "model_name": "x_1"}
     assert contract.prediction.model_validate(example).model_dump() == example
+
+
+def test_a_feature_is_optional_by_its_type_and_its_description_or_by_neither() -> None:
+    class ByTypeAlone(Features):
+        weight: float | None = feature(example=1.0, description="Its type takes None.")
+
+    class ByDescriptionAlone(Features):
+        weight: float = feature(example=1.0, description="Its type takes no None.", optional=True)
+
+    for features in (ByTypeAlone, ByDescriptionAlone):
+        with pytest.raises(ConfigurationError, match=r"'weight' is optional by .* alone"):
+            Contract(name="half", features=features, target=TARGET)
+
+
+def test_two_features_under_one_alias_are_refused() -> None:
+    class Twins(Features):
+        left: float = feature("eye", example=1.0, description="One.")
+        right: float = feature("eye", example=1.0, description="The other.")
+
+    with pytest.raises(ConfigurationError, match="one name or alias: eye"):
+        Contract(name="twins", features=Twins, target=TARGET)

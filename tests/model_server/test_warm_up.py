@@ -25,5 +25,7 @@ async def test_start_up_ends_only_after_the_ready_models_have_answered() -> None
     async def receive() -> Message:
         return {"type": "lifespan.startup"}
 
-    await WarmUp(app, ready=lambda: [iris])({"type": "lifespan"}, receive, send)
-    assert seen == ["/iris/score"] * REQUESTS + ["lifespan.startup.complete"]
+    await WarmUp(app, ready=lambda: [iris], finish=seen.append)(
+        {"type": "lifespan", "app": "app"}, receive, send
+    )
+    assert seen == ["/iris/score"] * REQUESTS + ["app", "lifespan.startup.complete"]

@@ -67,7 +67,7 @@ def test_one_changed_byte_is_refused_by_name(registry: Registry, draft: Draft) -
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
     with pytest.raises(
-        ArtefactError, match=r"iris:log_reg_1 is not the artefact that was registered.*sepal train iris"
+        ArtefactError, match=r"iris:log_reg_1 is not the artefact that was registered.*Restore its file"
     ):
         registry.artefacts.load(version)
 

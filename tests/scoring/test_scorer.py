@@ -57,9 +57,7 @@ def test_a_version_without_probabilities_is_refused(version: Version) -> None:
 
 def test_a_version_of_another_contract_is_refused(registry: Registry, pipeline: Pipeline) -> None:
     version = registry.register(draft_of(pipeline, contract_signature="another"))
-    with pytest.raises(
-        ArtefactError, match=r"iris:log_reg_1 was trained for another contract.*sepal train iris"
-    ):
+    with pytest.raises(ArtefactError, match=r"iris:log_reg_1 was trained for another contract"):
         load_version(version, iris, registry.artefacts)
 
 

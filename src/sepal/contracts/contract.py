@@ -4,6 +4,7 @@ import hashlib
 import inspect
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -40,6 +41,11 @@ class Contract:
             )
         if not self.columns:
             raise ConfigurationError(f"Contract {self.name!r} has no features.")
+        known = Counter(name for column in self.columns for name in (column.name, *column.aliases))
+        if twice := [name for name, count in known.items() if count > 1]:
+            raise ConfigurationError(
+                f"Two features of {self.name!r} go by one name or alias: {', '.join(twice)}. Keep one."
+            )
 
     @property
     def source(self) -> Path:

@@ -135,6 +135,11 @@ class Feature:
     def from_field(cls, name: str, field: FieldInfo) -> Self:
         """Read one Pydantic field; a type with no place in a float64 is a ConfigurationError."""
         bare, optional, metadata = _unwrap(field.annotation, field.metadata)
+        if optional is field.is_required():
+            raise ConfigurationError(
+                f"Feature {name!r} is optional by its type or by its description alone: "
+                "an optional one needs both `| None` and optional=True, a required one neither."
+            )
         kind, categories = _kind(name, bare)
         bounds = {
             label: _bound(getattr(item, attribute))

@@ -2,15 +2,18 @@
 
 import uvicorn
 
+from sepal.errors import told_in_one_line
 from sepal.gateway.app import create_app
 from sepal.settings import load_settings
 
 
 def main() -> None:
     """Serve until a signal says stop; then finish the requests in flight."""
-    settings = load_settings()
+    with told_in_one_line():
+        settings = load_settings()
+        app = create_app(settings)
     uvicorn.run(
-        create_app(settings),
+        app,
         host=settings.gateway_host,
         port=settings.gateway_port,
         access_log=False,

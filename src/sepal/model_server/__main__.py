@@ -3,6 +3,7 @@
 import os
 import sys
 
+from sepal.errors import told_in_one_line
 from sepal.settings import load_settings
 
 KEEP_ALIVE = 75
@@ -12,7 +13,8 @@ which knows whether it is about to send, is the one to close."""
 
 def main() -> None:
     """Become `bentoml serve` with the address and the environment from the settings."""
-    settings = load_settings()
+    with told_in_one_line():
+        settings = load_settings()
     command = [sys.executable, "-m", "bentoml", "serve", "sepal.model_server.service:ModelServer"]
     command += ["--host", settings.model_server_host, "--port", str(settings.model_server_port)]
     command += ["--timeout-keep-alive", str(KEEP_ALIVE)]

@@ -28,11 +28,13 @@ class Models:
         self._names: dict[str, dict[int, str]] = {name: {} for name in self._contracts}
         self._failures: dict[str, str] = dict.fromkeys(self._contracts, "not loaded yet")
 
-    def load(self, champion: Callable[[str], Version], artefacts: ArtefactStore) -> None:
+    def load(
+        self, champion: Callable[[str], Version], artefacts: ArtefactStore, *, compiled: bool = True
+    ) -> None:
         """Load the champion of each model."""
         for name, contract in self._contracts.items():
             try:
-                loaded = load_version(champion(name), contract, artefacts)
+                loaded = load_version(champion(name), contract, artefacts, compiled=compiled)
             except SepalError as error:
                 self._failures[name] = str(error)
                 logger.error("%s is not served: %s", name, error)

@@ -24,12 +24,19 @@ from sepal.settings import Settings, load_settings
 
 def build_service(settings: Settings) -> Any:  # noqa: ANN401 (bentoml.Service of a class made here)
     """One service: `POST /{model}/score` for each model, batchable, and `GET /models`."""
-    contracts = load_contracts(settings.contracts_path, settings.models).values()
+    contracts = list(load_contracts(settings.contracts_path, settings.models).values())
     models = Models(contracts)
 
     def load(_self: object) -> None:
         with Registry.open(settings) as registry:
-            models.load(registry.champion, registry.artefacts)
+            models.load(registry.champion, registry.artefacts, compiled=settings.compiled_scoring == "on")
+
+    def open_express_lane(app: Starlette) -> None:
+        """Put it before everything else, where a middleware of a service can't be put."""
+        if settings.express_lane == "on" and app.middleware_stack is not None:
+            app.middleware_stack = ExpressLane(
+                app.middleware_stack, contracts, models.score, models.version_names
+            )
 
     apis = {f"score_{contract.name}": _api(contract, models, settings) for contract in contracts}
     service = bentoml.service(
@@ -38,10 +45,7 @@ def build_service(settings: Settings) -> Any:  # noqa: ANN401 (bentoml.Service o
         metrics={"enabled": False},
         traffic={"timeout": settings.max_batch_wait},
     )(type("ModelServer", (), {"__init__": load, "lifeline": bentoml.on_startup(_lifeline), **apis}))
-    service.add_asgi_middleware(WarmUp, ready=models.ready)
-    service.add_asgi_middleware(
-        ExpressLane, contracts=list(contracts), score=models.score, version_names=models.version_names
-    )
+    service.add_asgi_middleware(WarmUp, ready=models.ready, finish=open_express_lane)
     service.mount_asgi_app(_status_app(models), path="/")
     return service
 

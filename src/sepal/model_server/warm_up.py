@@ -7,6 +7,7 @@ and holds some of them back for long. So each worker answers a few of its own fi
 from collections.abc import Callable, Iterable, MutableMapping
 from typing import Any
 
+from starlette.applications import Starlette
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sepal.contracts import Contract, wire
@@ -15,11 +16,20 @@ REQUESTS = 16
 
 
 class WarmUp:
-    """ASGI middleware that holds back the end of start-up until the ready models have answered."""
+    """ASGI middleware that holds back the end of start-up until the ready models have answered.
 
-    def __init__(self, app: ASGIApp, ready: Callable[[], Iterable[Contract]]) -> None:
+    Then `finish` is called with the application, of which this is a part.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        ready: Callable[[], Iterable[Contract]],
+        finish: Callable[[Starlette], None] = lambda _app: None,
+    ) -> None:
         self._app = app
         self._ready = ready
+        self._finish = finish
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection, or the application's life."""
@@ -32,6 +42,7 @@ class WarmUp:
                 for contract in self._ready():
                     for _ in range(REQUESTS):
                         await _answer_example(self._app, contract)
+                self._finish(scope["app"])
             await send(message)
 
         await self._app(scope, receive, send_once_warm)

@@ -68,11 +68,11 @@ class ArtefactStore:
         try:
             pickled = path.read_bytes()
         except OSError as error:
-            raise ArtefactError(f"{version.tag} can't be read: {error}. {_remedy(version)}") from error
+            raise ArtefactError(f"{version.tag} can't be read: {error}. Restore its file.") from error
         if (found := hashlib.sha256(pickled).hexdigest()) != version.artefact_sha256:
             raise ArtefactError(
                 f"{version.tag} is not the artefact that was registered: {path} has SHA-256 {found}, "
-                f"the registry has {version.artefact_sha256}. {_remedy(version)}"
+                f"the registry has {version.artefact_sha256}. Restore its file."
             )
         _check_libraries(version)
         with warnings.catch_warnings():
@@ -80,9 +80,7 @@ class ArtefactStore:
             try:
                 return pickle.loads(pickled)  # noqa: S301 (the checksum is the registry's)
             except Exception as error:
-                raise ArtefactError(
-                    f"{version.tag} can't be loaded: {error}. {_remedy(version)}"
-                ) from error
+                raise ArtefactError(f"{version.tag} can't be loaded: {error}.") from error
 
     def place(self, made: Path, tag: str) -> None:
         """Move a complete folder to where the tag's artefact belongs."""
@@ -137,16 +135,13 @@ def _make_bentoml_model(staging: Path, tag: str) -> Path:
     return staging / model / version
 
 
-def _remedy(version: Version) -> str:
-    return f"Restore it, or train another: sepal train {version.model}"
-
-
 def _check_libraries(version: Version) -> None:
     here = libraries()
     made = version.libraries
     if made["scikit-learn"] != here["scikit-learn"] or _major(made) != _major(here):
         raise ArtefactError(
-            f"{version.tag} was made by {_told(made)} and here is {_told(here)}. {_remedy(version)}"
+            f"{version.tag} was made by {_told(made)} and here is {_told(here)}. "
+            "Serve it with those releases."
         )
 
 

@@ -1,17 +1,29 @@
 """Scoring: a version's pipeline as a function from rows to answers, both float64 matrices."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from sepal.contracts import Contract, Labels
 from sepal.errors import ArtefactError
 from sepal.registry import ArtefactStore, Version
+from sepal.scoring.evaluators import (
+    Classify,
+    Matrix,
+    Regress,
+    compiled_classifier,
+    compiled_regressor,
+    plain_classifier,
+)
+from sepal.scoring.proof import classifiers_agree, random_rows, regressors_agree
 
-Matrix: TypeAlias = NDArray[np.float64]
+logger = logging.getLogger(__name__)
+
+Score = Callable[[Matrix], Matrix]
+"""From rows of shape (n_rows, n_features) to answers of shape (n_rows, 1 + target.width)."""
 
 
 @dataclass(frozen=True)
@@ -19,57 +31,103 @@ class LoadedVersion:
     """A version that is ready to answer."""
 
     version: Version
-    score: Callable[[Matrix], Matrix]
-    """From rows of shape (n_rows, n_features) to answers of shape (n_rows, 1 + target.width)."""
+    score: Score
 
 
-def load_version(version: Version, contract: Contract, artefacts: ArtefactStore) -> LoadedVersion:
-    """Check, load and try out a version; ArtefactError says what is wrong with it."""
+def load_version(
+    version: Version, contract: Contract, artefacts: ArtefactStore, *, compiled: bool = True
+) -> LoadedVersion:
+    """Check, load and try out a version; ArtefactError says what is wrong with it.
+
+    With `compiled`, a pipeline that has a compiled evaluator is scored by it, once that
+    has answered 100,000 random rows as scikit-learn does.
+    """
     if version.contract_signature != contract.signature:
         raise ArtefactError(
             f"{version.tag} was trained for another contract of {contract.name} than the one in "
-            f"{contract.source}. Train another: sepal train {contract.name}"
+            f"{contract.source}. Serve it with the contract that it was trained for."
         )
-    score = scorer(version, contract, artefacts.load(version))
+    score = scorer(version, contract, artefacts.load(version), compiled=compiled)
     _try_out(version, contract, score)
     return LoadedVersion(version, score)
 
 
-def scorer(version: Version, contract: Contract, pipeline: Any) -> Callable[[Matrix], Matrix]:  # noqa: ANN401 (any scikit-learn estimator)
+def scorer(version: Version, contract: Contract, pipeline: Any, *, compiled: bool = True) -> Score:  # noqa: ANN401 (any scikit-learn estimator)
     """The function that answers with a pipeline's predictions, laid out as `contracts.wire` says."""
     if isinstance(contract.target, Labels):
-        return _label_scorer(version, contract.target, pipeline)
+        classify = _classifier(version, contract, contract.target, pipeline, compiled=compiled)
+        known = [str(label) for label in pipeline.classes_]
+        return _label_scorer(version, [contract.target.names.index(label) for label in known], classify)
+    regress = _regressor(version, contract, pipeline, compiled=compiled)
 
     def score(rows: Matrix) -> Matrix:
         answers = np.empty((len(rows), 2))
         answers[:, 0] = version.number
-        answers[:, 1] = pipeline.predict(rows)
+        answers[:, 1] = regress(rows)
         return answers
 
     return score
 
 
-def _label_scorer(version: Version, target: Labels, pipeline: Any) -> Callable[[Matrix], Matrix]:  # noqa: ANN401
+def _label_scorer(version: Version, order: list[int], classify: Classify) -> Score:
+    """Lay out the answers of a classifier whose classes have these places in the contract."""
+    in_order = order == sorted(order)
+    codes = np.array(order, dtype=np.float64)
+    columns = 2 + np.array(order)
+
+    def score(rows: Matrix) -> Matrix:
+        positions, probabilities = classify(rows)
+        answers = np.empty((len(rows), 2 + len(order)))
+        answers[:, 0] = version.number
+        if in_order:
+            answers[:, 1] = positions
+            answers[:, 2:] = probabilities
+        else:
+            answers[:, 1] = codes[positions]
+            answers[:, columns] = probabilities
+        return answers
+
+    return score
+
+
+def _classifier(
+    version: Version,
+    contract: Contract,
+    target: Labels,
+    pipeline: Any,  # noqa: ANN401
+    *,
+    compiled: bool,
+) -> Classify:
     known = list(map(str, getattr(pipeline, "classes_", ())))
     if sorted(known) != sorted(target.names) or not hasattr(pipeline, "predict_proba"):
         raise ArtefactError(
             f"{version.tag} gives {', '.join(known) or 'no labels'}; its contract asks for "
             f"{', '.join(target.names)}, each with a probability."
         )
-    classes = pipeline.classes_
-    position = np.array([target.names.index(label) for label in known])
-
-    def score(rows: Matrix) -> Matrix:
-        answers = np.empty((len(rows), 2 + len(position)))
-        answers[:, 0] = version.number
-        answers[:, 1] = position[np.searchsorted(classes, pipeline.predict(rows))]
-        answers[:, 2 + position] = pipeline.predict_proba(rows)
-        return answers
-
-    return score
+    plain = plain_classifier(pipeline)
+    quick = compiled_classifier(pipeline) if compiled else None
+    if quick is not None and classifiers_agree(plain, quick, random_rows(contract)):
+        return quick
+    _log_plain(version, known=quick is not None, wanted=compiled)
+    return plain
 
 
-def _try_out(version: Version, contract: Contract, score: Callable[[Matrix], Matrix]) -> None:
+def _regressor(version: Version, contract: Contract, pipeline: Any, *, compiled: bool) -> Regress:  # noqa: ANN401
+    quick = compiled_regressor(pipeline) if compiled else None
+    if quick is not None and regressors_agree(pipeline.predict, quick, random_rows(contract)):
+        return quick
+    _log_plain(version, known=quick is not None, wanted=compiled)
+    plain: Regress = pipeline.predict
+    return plain
+
+
+def _log_plain(version: Version, *, known: bool, wanted: bool) -> None:
+    if wanted:
+        why = "its compiled evaluator answers otherwise" if known else "no compiled evaluator knows it"
+        logger.info("%s is scored by scikit-learn: %s", version.tag, why)
+
+
+def _try_out(version: Version, contract: Contract, score: Score) -> None:
     """Answer the contract's example once: the first call is slow, and shows what is broken."""
     try:
         answer = score(example_rows(contract))[:, 1:].T.tolist()

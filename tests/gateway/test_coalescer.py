@@ -1,0 +1,201 @@
+"""The coalescer: every caller gets its own rows' answers in order, or its own error, within its bounds."""
+
+import asyncio
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from sepal.contracts import wire
+from sepal.errors import ModelServerTimeoutError, ModelServerUnavailableError, OverloadedError
+from sepal.gateway.answers import Answers
+from sepal.gateway.coalescer import Coalescer
+
+NAMES = {1.0: "echo_1"}
+
+
+class Upstream:
+    """Answers each row, which is one number, with that number; slow and broken as a test wants it."""
+
+    def __init__(
+        self, pause: Callable[[], float] = lambda: 0.0, fails: Callable[[], bool] = lambda: False
+    ) -> None:
+        self.pause = pause
+        self.fails = fails
+        self.calls: list[list[float]] = []
+        self.under_way = 0
+        self.most_under_way = 0
+        self.failed: set[float] = set()
+
+    async def send(self, body: bytes) -> Answers:
+        rows = wire.unpack(body)
+        self.calls.append(rows.tolist())
+        self.under_way += 1
+        self.most_under_way = max(self.most_under_way, self.under_way)
+        try:
+            await asyncio.sleep(self.pause())
+            if self.fails():
+                self.failed.update(rows)
+                raise ModelServerUnavailableError("broken")
+        finally:
+            self.under_way -= 1
+        return Answers(wire.unpack(wire.pack(n for row in rows for n in (1.0, row))), NAMES)
+
+
+def coalescer(upstream: Upstream, **changes: Any) -> Coalescer:  # noqa: ANN401
+    values = {"max_rows": 100, "max_waiting": 1_000_000, "calls": 1, "timeout": 30.0, **changes}
+    return Coalescer(upstream.send, row_bytes=8, answer_width=2, **values)
+
+
+def values_of(answers: Answers) -> list[float]:
+    assert set(answers.numbers[0::2]) <= {1.0}
+    return answers.numbers[1::2].tolist()
+
+
+async def test_a_lone_row_goes_at_once() -> None:
+    upstream = Upstream()
+    assert values_of(await coalescer(upstream).score(wire.pack([5.0]))) == [5.0]
+    assert upstream.calls == [[5.0]]
+
+
+async def test_what_arrives_during_a_call_goes_together_into_the_next() -> None:
+    upstream = Upstream(pause=lambda: 0.01)
+    together = coalescer(upstream)
+    answers = await asyncio.gather(*(together.score(wire.pack([float(n)])) for n in range(50)))
+    assert [values_of(answer) for answer in answers] == [[float(n)] for n in range(50)]
+    assert upstream.calls == [[0.0], [float(n) for n in range(1, 50)]]
+
+
+async def test_no_more_calls_are_under_way_and_no_more_rows_in_one_than_may_be() -> None:
+    upstream = Upstream(pause=lambda: 0.001)
+    together = coalescer(upstream, calls=2, max_rows=10)
+    await asyncio.gather(*(together.score(wire.pack([float(n)])) for n in range(200)))
+    assert upstream.most_under_way == 2
+    assert max(map(len, upstream.calls)) == 10
+
+
+async def test_a_large_request_is_split_and_put_together_again_in_order() -> None:
+    upstream = Upstream()
+    rows = [float(n) for n in range(1234)]
+    assert values_of(await coalescer(upstream).score(wire.pack(rows))) == rows
+    assert [len(call) for call in upstream.calls] == [100] * 12 + [34]
+
+
+async def test_a_small_request_does_not_wait_for_all_of_a_large_one() -> None:
+    upstream = Upstream(pause=lambda: 0.001)
+    together = coalescer(upstream)
+    large = asyncio.create_task(together.score(wire.pack(float(n) for n in range(10_000))))
+    await asyncio.sleep(0)
+    assert values_of(await together.score(wire.pack([-1.0]))) == [-1.0]
+    assert len(upstream.calls) <= 3
+    assert not large.done()
+    assert len((await large).numbers) == 20_000
+
+
+async def test_more_rows_than_may_wait_are_refused_at_once_and_the_others_served() -> None:
+    upstream = Upstream(pause=lambda: 0.01)
+    together = coalescer(upstream, max_waiting=5)
+    first = asyncio.create_task(together.score(wire.pack([0.0])))
+    await asyncio.sleep(0)
+    waiting = [asyncio.create_task(together.score(wire.pack([float(n)]))) for n in range(1, 6)]
+    await asyncio.sleep(0)
+    assert together.waiting == 5
+    with pytest.raises(OverloadedError, match="Too many rows wait"):
+        await together.score(wire.pack([9.0]))
+    assert [values_of(await task) for task in (first, *waiting)] == [[float(n)] for n in range(6)]
+    assert together.waiting == 0
+
+
+async def test_a_failed_call_fails_its_own_rows_alone() -> None:
+    outcomes = iter([False, True, False])
+    together = coalescer(Upstream(pause=lambda: 0.001, fails=lambda: next(outcomes)), max_rows=2)
+    results = await asyncio.gather(
+        *(together.score(wire.pack([float(n)])) for n in range(5)), return_exceptions=True
+    )
+    assert [isinstance(result, ModelServerUnavailableError) for result in results] == [
+        False,
+        True,
+        True,
+        False,
+        False,
+    ]
+
+
+async def test_the_rows_of_a_caller_that_has_gone_are_not_sent() -> None:
+    upstream = Upstream(pause=lambda: 0.01)
+    together = coalescer(upstream)
+    stays = asyncio.create_task(together.score(wire.pack([0.0])))
+    await asyncio.sleep(0)
+    goes = asyncio.create_task(together.score(wire.pack([1.0, 2.0])))
+    also_stays = asyncio.create_task(together.score(wire.pack([3.0])))
+    await asyncio.sleep(0)
+    goes.cancel()
+    await asyncio.gather(stays, also_stays)
+    assert upstream.calls == [[0.0], [3.0]]
+    assert together.waiting == 0
+
+
+async def test_the_deadline_holds_while_a_row_waits_and_while_it_is_under_way() -> None:
+    together = coalescer(Upstream(pause=lambda: 10.0), timeout=0.05)
+    started = asyncio.get_running_loop().time()
+    results = await asyncio.gather(
+        *(together.score(wire.pack([float(n)])) for n in range(3)), return_exceptions=True
+    )
+    assert all(isinstance(result, ModelServerTimeoutError) for result in results)
+    assert asyncio.get_running_loop().time() - started < 1
+    for task in together._under_way:  # the slow call itself is the session's to end
+        task.cancel()
+
+
+@hypothesis_settings(max_examples=25, deadline=None)
+@given(
+    seed=st.integers(0, 2**32),
+    calls=st.integers(1, 3),
+    max_rows=st.integers(1, 60),
+    max_waiting=st.sampled_from([200, 2_000, 1_000_000]),
+    failing=st.sampled_from([0.0, 0.05, 0.5]),
+)
+def test_thousands_of_interleaved_callers_each_get_their_own(
+    seed: int, calls: int, max_rows: int, max_waiting: int, failing: float
+) -> None:
+    asyncio.run(_storm(random.Random(seed), calls, max_rows, max_waiting, failing))  # noqa: S311
+
+
+async def _storm(draw: random.Random, calls: int, max_rows: int, max_waiting: int, failing: float) -> None:
+    upstream = Upstream(
+        pause=lambda: draw.choice([0.0, 0.0, 0.0005]), fails=lambda: draw.random() < failing
+    )
+    together = coalescer(upstream, calls=calls, max_rows=max_rows, max_waiting=max_waiting)
+    numbers = iter(range(10**9))
+    cancelled: set[float] = set()
+
+    async def caller() -> None:
+        await asyncio.sleep(draw.random() * 0.05)
+        rows = [float(next(numbers)) for _ in range(draw.choice([1, 1, 1, 1, 2, 7, 150]))]
+        asking = asyncio.ensure_future(together.score(wire.pack(rows)))
+        if draw.random() < 0.1:
+            await asyncio.sleep(draw.random() * 0.002)
+            asking.cancel()
+        try:
+            assert values_of(await asking) == rows
+            assert not upstream.failed & set(rows)
+        except asyncio.CancelledError:
+            cancelled.update(rows)
+        except ModelServerUnavailableError:
+            assert upstream.failed & set(rows)
+        except OverloadedError:
+            assert max_waiting < 1_000_000
+
+    await asyncio.wait_for(asyncio.gather(*(caller() for _ in range(1_000))), timeout=60)
+    while together._under_way:
+        await asyncio.sleep(0.001)
+    sent = [row for call in upstream.calls for row in call]
+    assert len(sent) == len(set(sent)), "no row is sent twice"
+    assert max(map(len, upstream.calls), default=0) <= max_rows
+    assert upstream.most_under_way <= calls
+    assert together.waiting == 0
+    assert not together._by_deadline

@@ -1,0 +1,104 @@
+"""Settings: from the environment, refused when wrong, and every one of them in docs/operations.md."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from sepal.errors import ConfigurationError
+from sepal.settings import Settings, load_settings
+from tests.settings_table import rows
+
+OPERATIONS = Path(__file__).parents[1] / "docs" / "operations.md"
+
+
+@pytest.fixture(autouse=True)
+def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("SEPAL_")]:
+        monkeypatch.delenv(name)
+
+
+def documented() -> list[str]:
+    return re.findall(r"^\| `SEPAL_.*$", OPERATIONS.read_text(encoding="utf-8"), re.MULTILINE)
+
+
+def test_the_documentation_has_every_setting_with_its_default_and_meaning_and_no_other() -> None:
+    assert documented() == list(rows()), "put what `python -m tests.settings_table` prints into the table"
+
+
+def test_every_setting_can_be_set_by_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEPAL_GATEWAY_PORT", "18000")
+    monkeypatch.setenv("SEPAL_REQUEST_TIMEOUT", "0.5")
+    assert load_settings().gateway_port == 18000
+    assert load_settings().request_timeout == 0.5
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("SEPAL_GATEWAY_PORT", "0"),
+        ("SEPAL_MODEL_SERVER_PORT", "many"),
+        ("SEPAL_REQUEST_TIMEOUT", "0"),
+        ("SEPAL_MAX_BATCH_ROWS", "1"),
+        ("SEPAL_MODEL_SERVER_URL", "model-server"),
+    ],
+)
+def test_a_wrong_value_is_told_with_the_name_of_its_variable(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ConfigurationError, match=f"{variable}='{value}': .*docs/operations.md"):
+        load_settings()
+
+
+def test_every_wrong_value_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEPAL_RETRY_AFTER", "0")
+    monkeypatch.setenv("SEPAL_MAX_ROWS", "0")
+    with pytest.raises(ConfigurationError, match=r"SEPAL_MAX_ROWS='0'.*SEPAL_RETRY_AFTER='0'"):
+        load_settings()
+
+
+@pytest.mark.parametrize("variable", [f"SEPAL_{name.upper()}" for name in Settings.model_fields])
+def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    monkeypatch.setenv(variable, "")
+    assert load_settings() == Settings()
+
+
+def test_folders_are_separated_like_path_and_models_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEPAL_CONTRACTS_PATH", f"here{os.pathsep}/there")
+    monkeypatch.setenv("SEPAL_RECIPES_PATH", f"one{os.pathsep}")
+    monkeypatch.setenv("SEPAL_MODELS", "iris, ride_duration")
+    settings = load_settings()
+    assert settings.contracts_path == (Path("here"), Path("/there"))
+    assert settings.recipes_path == (Path("one"),)
+    assert settings.models == ("iris", "ride_duration")
+
+
+def test_settings_do_not_change() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        Settings().max_rows = 1  # type: ignore[misc]  # what is tested
+
+
+def test_a_setting_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(ValidationError, match="gateway_prot"):
+        Settings(gateway_prot=1)  # type: ignore[call-arg]  # what is tested
+
+
+def test_a_checkout_keeps_its_data_in_its_own_folder() -> None:
+    assert Settings().data_dir == Path(__file__).parents[1] / "data"
+
+
+def test_database_and_artefacts_are_in_the_data_folder_unless_told_otherwise(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path)
+    assert settings.database == f"sqlite:///{tmp_path / 'database.sqlite'}"
+    assert settings.bentoml_home == tmp_path / "bentoml"
+    assert settings.bentoml_environment["BENTOML_HOME"] == str(tmp_path / "bentoml")
+    assert Settings(database_url="sqlite:///x.sqlite").database == "sqlite:///x.sqlite"
+
+
+def test_the_model_server_is_found_by_its_url_or_by_host_and_port() -> None:
+    assert Settings(model_server_host="scorer", model_server_port=13000).upstream == "http://scorer:13000"
+    url = Settings.model_validate({"model_server_url": "https://scorer.example/behind/"})
+    assert url.upstream == "https://scorer.example/behind"
