@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from sepal.model_server.scoring import example_rows, load_version
+from sepal.scoring.scorer import example_rows, load_version
 
 from model_training.pipelines.train import train
 from model_training.recipe import load_recipes
@@ -66,7 +66,7 @@ def test_the_readmes_own_model_trains_and_answers_as_the_readme_says(
     )
     loaded = load_version(version, contracts["wine"], registry.artefacts)
     _, *answer = loaded.score(example_rows(contracts["wine"]))[0].tolist()
-    said = {"output": contracts["wine"].target.output(answer), "model_name": version.name}
+    said = {"output": contracts["wine"].target.names[int(answer[0])], "model_name": version.name}
     assert json.dumps(said, separators=(",", ":")) in README.read_text(encoding="utf-8")
 
 

@@ -17,6 +17,7 @@ from model_training.tables import TrainingData
 from sepal.contracts import Contract, Labels
 from sepal.errors import DataError, NotFoundError
 from sepal.registry.versions import Draft, Version
+from sepal.scoring.proof import AGREES, compiled_agrees
 
 DEFAULT_SEED = 0
 
@@ -135,7 +136,11 @@ def fingerprint(*parts: TrainingData) -> str:
 def _draft(contract: Contract, algorithm: str, pipeline: Pipeline, split: Split, seed: int) -> Draft:
     target = contract.target
     mean = None if isinstance(target, Labels) else float(split.train.y.mean())
-    details: dict[str, Any] = {"seed": seed, "dropped": split.dropped}
+    details: dict[str, Any] = {
+        "seed": seed,
+        "dropped": split.dropped,
+        AGREES: compiled_agrees(contract, pipeline, np.vstack((split.train.X, split.test.X))),
+    }
     if isinstance(target, Labels):
         details["confusion_matrix"] = confusion(target, pipeline, split.test.X, split.test.y)
     return Draft(

@@ -68,6 +68,9 @@ class Settings(BaseSettings):
         "The default is made from MODEL_SERVER_HOST and MODEL_SERVER_PORT.",
     )
 
+    gateway_workers: Count = Field(1, description="Processes of the gateway, on one port.")
+    model_server_workers: Count = Field(1, description="Processes of the model server, on one port.")
+
     max_rows: Count = Field(10_000, description="Rows in one request; more get 413.")
     max_body_bytes: Count = Field(16 * 2**20, description="Bytes in a request's body; more get 413.")
     request_timeout: Seconds = Field(
@@ -102,11 +105,11 @@ class Settings(BaseSettings):
 
     compiled_scoring: Literal["on", "off"] = Field(
         "on",
-        description="Whether pipelines that are simple enough are scored without scikit-learn's checks.",
+        description="Whether simple pipelines are scored without scikit-learn's checks of each step.",
     )
     express_lane: Literal["on", "off"] = Field(
         "on",
-        description="Whether the model server scores a lone call without passing BentoML's dispatcher.",
+        description="Whether the model server scores a lone call outside BentoML's dispatcher.",
     )
     max_batch_rows: Annotated[int, Field(ge=2)] = Field(
         10_000, description="Rows that the model server scores in one go; larger calls are split."

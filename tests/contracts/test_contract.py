@@ -131,20 +131,21 @@ def test_the_example_must_be_a_label() -> None:
         Labels(names=("one", "two"), column="y", example="three")
 
 
-def test_labels_are_read_from_their_code_and_probabilities() -> None:
+def test_answers_are_taken_only_if_every_code_and_every_probability_can_be_one() -> None:
     labels = Labels(names=("no", "yes"), column="y", example="no")
-    assert labels.accepts([1.0, 0.25, 0.75])
-    assert labels.output([1.0, 0.25, 0.75]) == "yes"
-    assert labels.probabilities([1.0, 0.25, 0.75]) == {"no": 0.25, "yes": 0.75}
-    for wrong in ([2.0, 0.5, 0.5], [0.5, 0.5, 0.5], [0.0, 1.5, 0.5], [float("nan"), 0.5, 0.5]):
-        assert not labels.accepts(wrong)
+    assert labels.width == 3
+    assert labels.accepts([[1.0, 0.0], [0.25, 1.0], [0.75, 0.0]])
+    for wrong in (2.0, 0.5, -1.0, float("nan")):
+        assert not labels.accepts([[0.0, wrong], [0.5, 0.5], [0.5, 0.5]])
+    for wrong in (1.5, -0.1, float("nan"), float("inf")):
+        assert not labels.accepts([[0.0, 0.0], [0.5, wrong], [0.5, 0.5]])
+        assert not labels.accepts([[0.0, 0.0], [wrong, 0.5], [0.5, 0.5]])
 
 
 def test_a_quantity_must_be_finite() -> None:
-    assert TARGET.accepts([12.5])
-    assert TARGET.output([12.5]) == 12.5
-    assert not TARGET.accepts([float("nan")])
-    assert not TARGET.accepts([float("inf")])
+    assert TARGET.accepts([[12.5, -3.0, 1e308, 1e308]])
+    assert not TARGET.accepts([[1.0, float("nan")]])
+    assert not TARGET.accepts([[float("inf")]])
 
 
 def test_only_labels_have_probabilities() -> None:

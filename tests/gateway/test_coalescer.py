@@ -191,7 +191,7 @@ async def _storm(draw: random.Random, calls: int, max_rows: int, max_waiting: in
             assert max_waiting < 1_000_000
 
     await asyncio.wait_for(asyncio.gather(*(caller() for _ in range(1_000))), timeout=60)
-    while together._under_way:
+    while together._under_way:  # noqa: ASYNC110 (calls of callers that have gone)
         await asyncio.sleep(0.001)
     sent = [row for call in upstream.calls for row in call]
     assert len(sent) == len(set(sent)), "no row is sent twice"

@@ -124,11 +124,13 @@ async def test_a_body_in_many_pieces_is_answered_like_one_in_one(model_server: F
         for at in range(0, len(rows), 10_000):
             yield rows[at : at + 10_000]
 
-    async with gateway(settings_for(model_server)) as client:
-        async with client.post(
+    async with (
+        gateway(settings_for(model_server)) as client,
+        client.post(
             "/iris/predict", data=pieces(), headers={"Content-Type": "application/json"}
-        ) as response:
-            assert len(await response.json()) == 5000
+        ) as response,
+    ):
+        assert len(await response.json()) == 5000
 
 
 async def test_a_body_that_grows_beyond_its_bound_is_413(model_server: FakeModelServer) -> None:
@@ -136,11 +138,13 @@ async def test_a_body_that_grows_beyond_its_bound_is_413(model_server: FakeModel
         for _ in range(100):
             yield b"[" * 1000
 
-    async with gateway(settings_for(model_server, max_body_bytes=20_000)) as client:
-        async with client.post(
+    async with (
+        gateway(settings_for(model_server, max_body_bytes=20_000)) as client,
+        client.post(
             "/iris/predict", data=endless(), headers={"Content-Type": "application/json"}
-        ) as response:
-            assert response.status == 413
+        ) as response,
+    ):
+        assert response.status == 413
 
 
 def test_the_openapi_document_is_the_same() -> None:
@@ -153,9 +157,11 @@ async def test_with_and_without_coalescing_rows_are_answered_alike(
     model_server: FakeModelServer, coalesce: str
 ) -> None:
     rows = [{**RIDE, "PULocationID": 1 + n % 265} for n in range(500)]
-    async with gateway(settings_for(model_server, coalesce=coalesce, max_call_rows=64)) as client:
-        async with client.post("/ride_duration/predict", json=rows) as response:
-            assert [one["output"] for one in await response.json()] == [r["PULocationID"] / 2 for r in rows]
+    async with (
+        gateway(settings_for(model_server, coalesce=coalesce, max_call_rows=64)) as client,
+        client.post("/ride_duration/predict", json=rows) as response,
+    ):
+        assert [one["output"] for one in await response.json()] == [r["PULocationID"] / 2 for r in rows]
     assert model_server.calls == 8
 
 

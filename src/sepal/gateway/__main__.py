@@ -1,19 +1,27 @@
 """Starts the gateway in the foreground: `python -m sepal.gateway`."""
 
 import uvicorn
+from fastapi import FastAPI
 
 from sepal.errors import told_in_one_line
 from sepal.gateway.app import create_app
 from sepal.settings import load_settings
 
 
+def app() -> FastAPI:
+    """The application of one worker."""
+    return create_app(load_settings())
+
+
 def main() -> None:
     """Serve until a signal says stop; then finish the requests in flight."""
     with told_in_one_line():
         settings = load_settings()
-        app = create_app(settings)
+        app()  # what is wrong is told here, and not by each worker
     uvicorn.run(
-        app,
+        f"{__package__}.__main__:app",
+        factory=True,
+        workers=settings.gateway_workers,
         host=settings.gateway_host,
         port=settings.gateway_port,
         access_log=False,

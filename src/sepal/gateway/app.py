@@ -6,6 +6,7 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 
+from sepal import garbage
 from sepal.contracts.catalogue import load_contracts
 from sepal.gateway import problems
 from sepal.gateway.documentation import serve_documentation
@@ -34,6 +35,7 @@ def create_app(settings: Settings) -> FastAPI:
             app.state.readiness = Readiness(
                 model_server, list(contracts.values()), cache=settings.ready_cache
             )
+            garbage.settle()
             yield
 
     app = Gateway(

@@ -11,6 +11,7 @@ import aiohttp
 from sepal.contracts import Contract, wire
 from sepal.errors import ModelServerTimeoutError, ModelServerUnavailableError
 from sepal.gateway.answers import Answers
+from sepal.gateway.breaker import Breaker
 from sepal.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -28,6 +29,7 @@ class ModelServer:
     def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
         self._session = session
         self._url = url
+        self.breaker = Breaker(self.status)
 
     async def score(self, contract: Contract, rows: bytes) -> Answers:
         """Answers to encoded rows, in their order, by one call.
@@ -35,6 +37,7 @@ class ModelServer:
         Raises ModelServerUnavailableError if it is away, overloaded or answers nonsense,
         ModelServerTimeoutError if it takes longer than the deadline.
         """
+        self.breaker.check()
         headers = {"Content-Type": wire.MEDIA_TYPE, wire.CONTRACT_HEADER: contract.signature}
         n_rows = len(rows) // (len(contract.columns) * wire.ITEM_BYTES)
         n_bytes = n_rows * contract.answer_width * wire.ITEM_BYTES
@@ -64,6 +67,7 @@ class ModelServer:
                     raise _refused(path, response.status)
                 yield response
         except aiohttp.ConnectionTimeoutError as error:
+            self.breaker.trip()
             raise _away(error) from error
         except TimeoutError as error:
             logger.warning("the model server did not answer %s in time", path)
@@ -71,6 +75,7 @@ class ModelServer:
                 "The model server did not answer in time. Try again, with fewer rows."
             ) from error
         except (aiohttp.ClientError, EOFError, OSError) as error:
+            self.breaker.trip()
             raise _away(error) from error
 
 
@@ -85,7 +90,9 @@ async def open_model_server(settings: Settings) -> AsyncIterator[ModelServer]:
         auto_decompress=False,
         cookie_jar=aiohttp.DummyCookieJar(),
     ) as session:
-        yield ModelServer(session, settings.upstream)
+        model_server = ModelServer(session, settings.upstream)
+        yield model_server
+        await model_server.breaker.close()
 
 
 def _read_answers(contract: Contract, body: bytes, versions: str) -> Answers:

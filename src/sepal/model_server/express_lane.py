@@ -59,7 +59,10 @@ class ExpressLane:
             return
         lane.calls += 1
         try:
-            await self._answer(lane, scope, receive, send)
+            if lane.calls == 1:
+                await self._answer(lane, scope, receive, send)
+            else:
+                await self._app(scope, receive, send)
         finally:
             lane.calls -= 1
 

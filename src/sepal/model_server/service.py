@@ -1,5 +1,6 @@
 """The BentoML service, its APIs built from the contracts that it is told to serve."""
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from sepal import garbage
 from sepal.contracts import Contract
 from sepal.contracts.catalogue import load_contracts
 from sepal.model_server.descriptors import answers_descriptor, rows_descriptor
@@ -28,11 +30,13 @@ def build_service(settings: Settings) -> Any:  # noqa: ANN401 (bentoml.Service o
     models = Models(contracts)
 
     def load(_self: object) -> None:
+        _show_own_log()
         with Registry.open(settings) as registry:
             models.load(registry.champion, registry.artefacts, compiled=settings.compiled_scoring == "on")
 
-    def open_express_lane(app: Starlette) -> None:
-        """Put it before everything else, where a middleware of a service can't be put."""
+    def finish(app: Starlette) -> None:
+        """Put the express lane before everything else, where a service's middleware can't be put."""
+        garbage.settle()
         if settings.express_lane == "on" and app.middleware_stack is not None:
             app.middleware_stack = ExpressLane(
                 app.middleware_stack, contracts, models.score, models.version_names
@@ -41,11 +45,12 @@ def build_service(settings: Settings) -> Any:  # noqa: ANN401 (bentoml.Service o
     apis = {f"score_{contract.name}": _api(contract, models, settings) for contract in contracts}
     service = bentoml.service(
         name="sepal",
+        workers=settings.model_server_workers,
         logging={"access": {"enabled": False}},
         metrics={"enabled": False},
         traffic={"timeout": settings.max_batch_wait},
     )(type("ModelServer", (), {"__init__": load, "lifeline": bentoml.on_startup(_lifeline), **apis}))
-    service.add_asgi_middleware(WarmUp, ready=models.ready, finish=open_express_lane)
+    service.add_asgi_middleware(WarmUp, ready=models.ready, finish=finish)
     service.mount_asgi_app(_status_app(models), path="/")
     return service
 
@@ -72,6 +77,11 @@ def _api(contract: Contract, models: Models, settings: Settings) -> Any:  # noqa
 
 def _lifeline(_self: object) -> None:
     end_with_parent()
+
+
+def _show_own_log() -> None:
+    """BentoML shows warnings of others only; which version answers, and how, is worth a line."""
+    logging.getLogger("sepal").setLevel(logging.INFO)
 
 
 def _status_app(models: Models) -> Starlette:

@@ -1,19 +1,36 @@
 """Proof that a compiled evaluator answers as scikit-learn does, before it is used."""
 
-from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any
 
 import numpy as np
 
-from sepal.contracts import Contract, Feature
-from sepal.scoring.evaluators import Classify, Matrix, Regress
+from sepal.contracts import Contract, Feature, Labels
+from sepal.scoring.evaluators import (
+    Classify,
+    Matrix,
+    Regress,
+    compiled_classifier,
+    compiled_regressor,
+    plain_classifier,
+)
 
 TOLERANCE = 1e-12
 """Largest difference of a probability, and relative one of a quantity, that rounding may make."""
 
 RANDOM_ROWS = 100_000
 
-Draw: TypeAlias = Callable[[np.random.Generator, int], Matrix]
+
+AGREES = "compiled_agrees"
+"""Under this name a version's details say whether the proof held on the rows that it was trained on."""
+
+
+def compiled_agrees(contract: Contract, pipeline: Any, rows: Matrix) -> bool | None:  # noqa: ANN401 (any scikit-learn estimator)
+    """Whether the pipeline's compiled evaluator answers these rows as scikit-learn; None if it has none."""
+    if isinstance(contract.target, Labels):
+        classify = compiled_classifier(pipeline)
+        return classify and classifiers_agree(plain_classifier(pipeline), classify, rows)
+    regress = compiled_regressor(pipeline)
+    return regress and regressors_agree(pipeline.predict, regress, rows)
 
 
 def classifiers_agree(plain: Classify, compiled: Classify, rows: Matrix) -> bool:

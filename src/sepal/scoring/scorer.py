@@ -18,7 +18,7 @@ from sepal.scoring.evaluators import (
     compiled_regressor,
     plain_classifier,
 )
-from sepal.scoring.proof import classifiers_agree, random_rows, regressors_agree
+from sepal.scoring.proof import AGREES, compiled_agrees, random_rows
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ def load_version(
     """Check, load and try out a version; ArtefactError says what is wrong with it.
 
     With `compiled`, a pipeline that has a compiled evaluator is scored by it, once that
-    has answered 100,000 random rows as scikit-learn does.
+    has answered the rows of training and 100,000 random ones as scikit-learn does.
     """
     if version.contract_signature != contract.signature:
         raise ArtefactError(
@@ -104,27 +104,34 @@ def _classifier(
             f"{version.tag} gives {', '.join(known) or 'no labels'}; its contract asks for "
             f"{', '.join(target.names)}, each with a probability."
         )
-    plain = plain_classifier(pipeline)
-    quick = compiled_classifier(pipeline) if compiled else None
-    if quick is not None and classifiers_agree(plain, quick, random_rows(contract)):
+    quick = compiled_classifier(pipeline)
+    if quick is not None and compiled and _proven(version, contract, pipeline):
         return quick
-    _log_plain(version, known=quick is not None, wanted=compiled)
-    return plain
+    if quick is None:
+        _log_unknown(version)
+    return plain_classifier(pipeline)
 
 
 def _regressor(version: Version, contract: Contract, pipeline: Any, *, compiled: bool) -> Regress:  # noqa: ANN401
-    quick = compiled_regressor(pipeline) if compiled else None
-    if quick is not None and regressors_agree(pipeline.predict, quick, random_rows(contract)):
+    quick = compiled_regressor(pipeline)
+    if quick is not None and compiled and _proven(version, contract, pipeline):
         return quick
-    _log_plain(version, known=quick is not None, wanted=compiled)
+    if quick is None:
+        _log_unknown(version)
     plain: Regress = pipeline.predict
     return plain
 
 
-def _log_plain(version: Version, *, known: bool, wanted: bool) -> None:
-    if wanted:
-        why = "its compiled evaluator answers otherwise" if known else "no compiled evaluator knows it"
-        logger.info("%s is scored by scikit-learn: %s", version.tag, why)
+def _log_unknown(version: Version) -> None:
+    logger.info("%s is scored by scikit-learn: no compiled evaluator knows all of its steps", version.tag)
+
+
+def _proven(version: Version, contract: Contract, pipeline: Any) -> bool:  # noqa: ANN401
+    """Whether the compiled evaluator agreed on the rows of training then, and on random ones now."""
+    if version.details.get(AGREES) and compiled_agrees(contract, pipeline, random_rows(contract)):
+        return True
+    logger.warning("%s is scored by scikit-learn, since its compiled evaluator is not proven", version.tag)
+    return False
 
 
 def _try_out(version: Version, contract: Contract, score: Score) -> None:

@@ -1,0 +1,117 @@
+"""The express lane: a lone call is scored at once, several go to BentoML's batchable API together."""
+
+import asyncio
+from typing import Any
+
+import numpy as np
+import pytest
+from starlette.types import Message, Receive, Scope, Send
+
+from sepal.contracts import wire
+from sepal.contracts.iris import contract as iris
+from sepal.model_server.express_lane import ExpressLane
+
+ROWS = np.random.default_rng(6).uniform(0.1, 9, (3, 4))
+HEADERS = [
+    (b"content-type", wire.MEDIA_TYPE.encode()),
+    (wire.CONTRACT_HEADER.lower().encode(), iris.signature.encode()),
+]
+
+
+class Place:
+    """An express lane before an application that counts what reaches it."""
+
+    def __init__(self) -> None:
+        self.passed: list[bytes] = []
+        self.scored = 0
+        self.breaks = False
+        self.lane = ExpressLane(self.app, [iris], self.score, lambda _model: {1: "log_reg_1"})
+
+    async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        del scope
+        body, more = b"", True
+        while more:
+            message = await receive()
+            body, more = body + message["body"], message.get("more_body", False)
+        self.passed.append(body)
+        await asyncio.sleep(0.001)
+        await send({"type": "http.response.start", "status": 299, "headers": []})
+
+    def score(self, model: str, rows: Any) -> Any:  # noqa: ANN401
+        assert model == "iris"
+        if self.breaks:
+            raise RuntimeError
+        self.scored += 1
+        return np.column_stack((np.ones(len(rows)), np.zeros((len(rows), 4))))
+
+    async def call(
+        self, *pieces: bytes, headers: list[tuple[bytes, bytes]] = HEADERS, path: str = "/iris/score"
+    ) -> list[Message]:
+        sent: list[Message] = []
+        messages = iter(
+            {"type": "http.request", "body": piece, "more_body": number + 1 < len(pieces)}
+            for number, piece in enumerate(pieces)
+        )
+
+        async def receive() -> Message:
+            return next(messages)
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        await self.lane({"type": "http", "path": path, "headers": headers}, receive, send)
+        return sent
+
+
+async def test_a_lone_call_is_scored_here() -> None:
+    place = Place()
+    start, body = await place.call(ROWS.tobytes())
+    assert start["status"] == 200
+    assert dict(start["headers"])[wire.VERSIONS_HEADER.lower().encode()] == b'{"1": "log_reg_1"}'
+    assert len(body["body"]) == 3 * iris.answer_width * wire.ITEM_BYTES
+    assert (place.scored, place.passed) == (1, [])
+
+
+async def test_calls_that_arrive_together_go_on_to_be_batched() -> None:
+    place = Place()
+    await asyncio.gather(*(place.call(ROWS.tobytes()) for _ in range(5)))
+    assert (place.scored, place.passed) == (0, [ROWS.tobytes()] * 5)
+    await place.call(ROWS.tobytes())
+    assert place.scored == 1, "alone again"
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        {"headers": HEADERS[:1]},
+        {"headers": HEADERS[1:]},
+        {"headers": [HEADERS[0], (HEADERS[1][0], b"another")]},
+        {"path": "/readyz"},
+    ],
+)
+async def test_anything_unusual_goes_on_untouched(call: dict[str, Any]) -> None:
+    place = Place()
+    [start] = await place.call(ROWS.tobytes(), **call)
+    assert start["status"] == 299
+    assert (place.scored, place.passed) == (0, [ROWS.tobytes()])
+
+
+@pytest.mark.parametrize("body", [b"", ROWS.tobytes()[:-1], ROWS.tobytes()[:-8]])
+async def test_what_is_no_matrix_goes_on_to_be_refused(body: bytes) -> None:
+    place = Place()
+    await place.call(body)
+    assert (place.scored, place.passed) == (0, [body])
+
+
+async def test_a_body_in_pieces_goes_on_whole() -> None:
+    place = Place()
+    await place.call(ROWS.tobytes()[:40], ROWS.tobytes()[40:])
+    assert (place.scored, place.passed) == (0, [ROWS.tobytes()])
+
+
+async def test_what_fails_here_goes_on_to_fail_where_it_is_told() -> None:
+    place = Place()
+    place.breaks = True
+    [start] = await place.call(ROWS.tobytes())
+    assert start["status"] == 299
+    assert place.passed == [ROWS.tobytes()]

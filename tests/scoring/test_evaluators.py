@@ -1,0 +1,129 @@
+"""Compiled evaluators: scikit-learn's answers without its checks, used only once that is proven."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler, StandardScaler
+
+from model_training.recipes.iris import log_reg
+from model_training.tables import read_examples
+from sepal.contracts.iris import contract as iris
+from sepal.contracts.ride_duration import contract as ride
+from sepal.registry import Version
+from sepal.scoring.evaluators import compiled_classifier, compiled_regressor, plain_classifier
+from sepal.scoring.proof import AGREES, classifiers_agree, compiled_agrees, random_rows, regressors_agree
+from sepal.scoring.scorer import scorer
+from sepal.settings import Settings
+
+ROWS = np.random.default_rng(5).uniform(0.1, 30, (300, 4))
+LABELS = np.array(["a", "b", "c"])[np.arange(300) % 3]
+
+
+def test_the_shipped_classifier_is_compiled_and_answers_a_million_random_rows_alike() -> None:
+    data = read_examples(Settings().data_dir / "Iris.csv", iris)
+    pipeline = log_reg(0).fit(data.X, data.y)
+    compiled, plain = compiled_classifier(pipeline), plain_classifier(pipeline)
+    assert compiled is not None
+    for seed in range(10):
+        rows = random_rows(iris, 100_000, seed)
+        (positions, probabilities), (expected, expected_probabilities) = compiled(rows), plain(rows)
+        assert np.array_equal(positions, expected)
+        assert np.abs(probabilities - expected_probabilities).max() <= 1e-12
+
+
+@pytest.mark.parametrize("n_rows", [1, 2, 7, 300])
+def test_few_rows_are_answered_like_many(n_rows: int) -> None:
+    pipeline = make_pipeline(StandardScaler(), LogisticRegression()).fit(ROWS, LABELS)
+    compiled = compiled_classifier(pipeline)
+    assert compiled is not None
+    assert classifiers_agree(plain_classifier(pipeline), compiled, ROWS[:n_rows])
+
+
+@pytest.mark.parametrize(
+    "pipeline",
+    [
+        LogisticRegression(),
+        make_pipeline(StandardScaler(with_mean=False), LogisticRegression(fit_intercept=False)),
+        make_pipeline(StandardScaler(with_std=False), StandardScaler(), LogisticRegression(C=100)),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("classes", [2, 3])
+def test_every_shape_of_a_linear_classifier_is_compiled(pipeline: Any, classes: int) -> None:  # noqa: ANN401
+    pipeline.fit(ROWS, LABELS if classes == 3 else np.where(ROWS[:, 0] > 15, "a", "b"))
+    compiled = compiled_classifier(pipeline)
+    assert compiled is not None
+    assert classifiers_agree(plain_classifier(pipeline), compiled, ROWS)
+
+
+@pytest.mark.parametrize("last", [LinearRegression(), Ridge(alpha=0.5)], ids=str)
+def test_a_linear_regression_is_compiled(last: Any) -> None:  # noqa: ANN401
+    pipeline = make_pipeline(StandardScaler(), last).fit(ROWS, ROWS @ [1.0, 2.0, 3.0, 4.0])
+    compiled = compiled_regressor(pipeline)
+    assert compiled is not None
+    assert regressors_agree(pipeline.predict, compiled, ROWS)
+
+
+@pytest.mark.parametrize(
+    ("compile_pipeline", "pipeline", "target"),
+    [
+        (compiled_classifier, RandomForestClassifier(3), LABELS),
+        (compiled_classifier, make_pipeline(MinMaxScaler(), LogisticRegression()), LABELS),
+        (compiled_regressor, make_pipeline(MinMaxScaler(), LinearRegression()), ROWS[:, 0]),
+        (compiled_regressor, LinearRegression(), ROWS[:, :2]),
+    ],
+)
+def test_anything_else_is_left_to_scikit_learn(
+    compile_pipeline: Callable[[Any], object],
+    pipeline: Any,  # noqa: ANN401
+    target: Any,  # noqa: ANN401
+) -> None:
+    assert compile_pipeline(pipeline.fit(ROWS, target)) is None
+
+
+def test_an_evaluator_that_answers_otherwise_is_found_out(version: Version) -> None:
+    pipeline = make_pipeline(StandardScaler(), LogisticRegression()).fit(ROWS, LABELS)
+    plain = plain_classifier(pipeline)
+
+    def off_by_little(rows: Any) -> Any:  # noqa: ANN401
+        positions, probabilities = plain(rows)
+        return positions, probabilities + 1e-11
+
+    assert not classifiers_agree(plain, off_by_little, ROWS)
+    assert not regressors_agree(lambda rows: rows[:, 0], lambda rows: rows[:, 0] * (1 + 1e-9), ROWS)
+    del version
+
+
+@pytest.mark.parametrize(
+    ("recorded", "proven"), [({AGREES: True}, True), ({AGREES: False}, False), ({}, False)]
+)
+def test_only_what_agreed_on_the_rows_of_training_is_used(
+    version: Version,
+    recorded: dict[str, bool],
+    proven: bool,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    pipeline = make_pipeline(StandardScaler(), LogisticRegression()).fit(
+        ROWS,
+        np.array(iris.target.names)[np.arange(300) % 3],  # type: ignore[union-attr]
+    )
+    score = scorer(replace(version, details=recorded), iris, pipeline)
+    assert ("not proven" in caplog.text) is not proven
+    assert np.allclose(score(ROWS)[:, 2:], pipeline.predict_proba(ROWS), rtol=0, atol=1e-12)
+
+
+def test_random_rows_are_rows_that_the_contract_takes() -> None:
+    for contract in (iris, ride):
+        rows = random_rows(contract, 500)
+        assert len(contract.decode(rows.astype("<f8").tobytes())) == 500
+    assert np.isnan(random_rows(ride, 500)[:, 3]).any()
+
+
+def test_a_pipeline_without_an_evaluator_has_nothing_to_agree() -> None:
+    assert compiled_agrees(iris, RandomForestClassifier(3).fit(ROWS, LABELS), ROWS) is None
