@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from sepal.scoring.scorer import example_rows, load_version
 
 from model_training.pipelines.train import train
 from model_training.recipe import load_recipes
@@ -16,6 +15,7 @@ from sepal.cli import app, models_app
 from sepal.contracts.catalogue import load_contracts
 from sepal.errors import SepalError
 from sepal.registry import Registry
+from sepal.scoring.scorer import example_rows, load_version
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
