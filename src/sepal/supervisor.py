@@ -18,9 +18,9 @@ from sepal.errors import PortTakenError
 from sepal.settings import Settings
 
 _POLL = 0.1
-_FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 5.0
-"""Seconds between a tier's death and its restart: doubled each time, until it has run for a while."""
-_STABLE = 60.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
+"""Seconds between a tier's death and its restart: doubled each time that it did not run for a while."""
+_STABLE = 5.0
 _KILL_AFTER = 5.0
 """Seconds beyond its stop timeout after which a tier is killed."""
 

@@ -139,13 +139,15 @@ async def test_an_address_that_takes_no_connections_is_503_within_the_connect_de
             other.close()
 
 
+@pytest.mark.parametrize("fast_route", ["on", "off"])
 async def test_a_bug_of_our_own_is_500_without_its_text(
-    client: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+    model_server: FakeModelServer, monkeypatch: pytest.MonkeyPatch, fast_route: str
 ) -> None:
     def break_down(*_: object) -> bytes:
         raise RuntimeError("secret")
 
     monkeypatch.setattr("sepal.contracts.contract.wire.pack", break_down)
-    status, body, _ = await call(client, "POST", "/iris/predict", json=IRIS)
+    async with gateway(settings_for(model_server, fast_route=fast_route)) as client:
+        status, body, _ = await call(client, "POST", "/iris/predict", json=IRIS)
     assert status == 500
     assert "secret" not in str(body)

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from sepal.contracts import Contract, wire
-from sepal.scoring import Matrix
+from sepal.scoring.matrix import Matrix
 
 _FLOAT64 = np.dtype("<f8")
 

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sepal.contracts import Contract, wire
 from sepal.model_server.descriptors import answers_headers, rows_of
-from sepal.scoring import Matrix
+from sepal.scoring.matrix import Matrix
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ import signal
 import threading
 import time
 
-INTERVAL = 0.5
+INTERVAL = 0.1
 """Seconds between two looks."""
 
 

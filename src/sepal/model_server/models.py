@@ -2,12 +2,14 @@
 
 import logging
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sepal.contracts import Contract
 from sepal.errors import SepalError
-from sepal.registry import ArtefactStore, Version
-from sepal.scoring import LoadedVersion, Matrix, load_version
+from sepal.scoring.matrix import Matrix
+
+if TYPE_CHECKING:
+    from sepal.scoring.scorer import LoadedVersion
 
 logger = logging.getLogger(__name__)
 
@@ -28,13 +30,11 @@ class Models:
         self._names: dict[str, dict[int, str]] = {name: {} for name in self._contracts}
         self._failures: dict[str, str] = dict.fromkeys(self._contracts, "not loaded yet")
 
-    def load(
-        self, champion: Callable[[str], Version], artefacts: ArtefactStore, *, compiled: bool = True
-    ) -> None:
+    def load(self, load_champion: Callable[[Contract], "LoadedVersion"]) -> None:
         """Load the champion of each model."""
         for name, contract in self._contracts.items():
             try:
-                loaded = load_version(champion(name), contract, artefacts, compiled=compiled)
+                loaded = load_champion(contract)
             except SepalError as error:
                 self._failures[name] = str(error)
                 logger.error("%s is not served: %s", name, error)

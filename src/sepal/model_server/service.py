@@ -19,8 +19,7 @@ from sepal.model_server.express_lane import ExpressLane
 from sepal.model_server.lifeline import end_with_parent
 from sepal.model_server.models import ModelNotReadyError, Models
 from sepal.model_server.warm_up import WarmUp
-from sepal.registry import Registry
-from sepal.scoring import Matrix
+from sepal.scoring.matrix import Matrix
 from sepal.settings import Settings, load_settings
 
 
@@ -30,9 +29,18 @@ def build_service(settings: Settings) -> Any:  # noqa: ANN401 (bentoml.Service o
     models = Models(contracts)
 
     def load(_self: object) -> None:
+        # Imported late, since BentoML's parent process imports this module too, and never scores.
+        from sepal.registry import Registry
+        from sepal.scoring.scorer import load_version
+
         _show_own_log()
+        compiled = settings.compiled_scoring == "on"
         with Registry.open(settings) as registry:
-            models.load(registry.champion, registry.artefacts, compiled=settings.compiled_scoring == "on")
+            models.load(
+                lambda contract: load_version(
+                    registry.champion(contract.name), contract, registry.artefacts, compiled=compiled
+                )
+            )
 
     def finish(app: Starlette) -> None:
         """Put the express lane before everything else, where a service's middleware can't be put."""

@@ -16,7 +16,8 @@ from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
-Matrix: TypeAlias = NDArray[np.float64]
+from sepal.scoring.matrix import Matrix
+
 Positions: TypeAlias = NDArray[np.intp]
 
 Classify: TypeAlias = Callable[[Matrix], tuple[Positions, Matrix]]

@@ -7,12 +7,12 @@ import numpy as np
 from sepal.contracts import Contract, Feature, Labels
 from sepal.scoring.evaluators import (
     Classify,
-    Matrix,
     Regress,
     compiled_classifier,
     compiled_regressor,
     plain_classifier,
 )
+from sepal.scoring.matrix import Matrix
 
 TOLERANCE = 1e-12
 """Largest difference of a probability, and relative one of a quantity, that rounding may make."""

@@ -12,12 +12,12 @@ from sepal.errors import ArtefactError
 from sepal.registry import ArtefactStore, Version
 from sepal.scoring.evaluators import (
     Classify,
-    Matrix,
     Regress,
     compiled_classifier,
     compiled_regressor,
     plain_classifier,
 )
+from sepal.scoring.matrix import Matrix
 from sepal.scoring.proof import AGREES, compiled_agrees, random_rows
 
 logger = logging.getLogger(__name__)
