@@ -61,7 +61,7 @@ def main(
             return
         if quick:
             rounds, seconds, systems = 2, 1, ",".join(QUICK)
-        _compare(bench, Plan(_systems(systems), _points(concurrency), rounds, seconds), results)
+        _compare(bench, Plan(_systems(systems), _points(concurrency), rounds, seconds, quick), results)
 
 
 def _compare(bench: Bench, plan: Plan, results: Path) -> None:

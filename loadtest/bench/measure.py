@@ -15,7 +15,7 @@ from loadtest.bench.systems import ROOT, Place, System, environment_of
 
 _MIB = 2**20
 _WARM_UP_SECONDS = 1.0
-_START_SECONDS = 10.0
+_START_SECONDS = 8.0
 """About what starting, checking and stopping a system takes; for the estimate alone."""
 
 Say = Callable[[str], None]
@@ -29,11 +29,14 @@ class Plan:
     points: tuple[Point, ...]
     rounds: int
     seconds: float
+    brief: bool = False
+    """Warm up only when the number of rows changes, not before each point."""
 
     @property
     def estimate(self) -> float:
         """About how many seconds it takes, without installing peers."""
-        each = _START_SECONDS + len(self.points) * (self.seconds + _WARM_UP_SECONDS + 0.5)
+        warm_ups = len({point.rows for point in self.points}) if self.brief else len(self.points)
+        each = _START_SECONDS + len(self.points) * self.seconds + warm_ups * _WARM_UP_SECONDS
         return len(self.systems) * self.rounds * each
 
 
@@ -110,9 +113,13 @@ class Bench:
 
     def _one_round(self, system: System, plan: Plan) -> Iterator[tuple[Point, Sample]]:
         with self.started(system) as (processes, port, bodies):
+            warm: set[int] = set()
             for point in plan.points:
                 path = system.path if point.rows == 1 else system.path_many
                 url = f"http://127.0.0.1:{port}{path}"
+                if not (plan.brief and point.rows in warm):
+                    wrk.run(url, bodies[point.rows], point.concurrency, _WARM_UP_SECONDS)
+                    warm.add(point.rows)
                 sample = _load(processes, url, bodies[point.rows], point, plan.seconds)
                 self._say(f"  {point}: {sample.per_second:,.0f} requests/s, p50 {sample.p50:.2f} ms")
                 yield point, sample
@@ -120,7 +127,6 @@ class Bench:
 
 
 def _load(processes: Running, url: str, body: Path, point: Point, seconds: float) -> Sample:
-    wrk.run(url, body, point.concurrency, _WARM_UP_SECONDS)
     before = processes.usage()
     load = wrk.run(url, body, point.concurrency, seconds)
     after = processes.usage()

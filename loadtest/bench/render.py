@@ -7,6 +7,7 @@ from html import escape
 
 from loadtest.bench.results import Medians, Point, Sample, Samples, Verdict
 
+_TIMES = "×"  # noqa: RUF001 (a multiplication sign is what is meant)
 _FIGURES = ("requests_per_second", "p50_ms", "p99_ms", "errors", "cpu_seconds_per_1000_requests", "rss_mib")
 
 
@@ -42,7 +43,7 @@ def _verdict_table(verdicts: Iterable[Verdict]) -> str:
     ]
     for verdict in verdicts:
         said = {True: "pass", False: "**FAIL**", None: "not measured"}[verdict.passed]
-        times = "×" if verdict.what != "errors" else ""
+        times = _TIMES if verdict.what != "errors" else ""
         reached = "" if verdict.reached is None else f"{_number(verdict.reached)}{times}"
         bound = f"{verdict.relation} {verdict.bound:g}{times}"
         lines.append(
@@ -121,7 +122,7 @@ def _figures(sample: Sample) -> tuple[object, ...]:
 
 
 def _times(of: float, to: float) -> str:
-    return f"{_number(of / to)}×" if to else ""
+    return f"{_number(of / to)}{_TIMES}" if to else ""
 
 
 def _number(value: float) -> str:

@@ -1,4 +1,4 @@
-"""Sepal alone under half its load for a long time: do memory or file descriptors grow?"""
+"""Sepal alone under half its load for a long time, to see whether memory or file descriptors grow."""
 
 import csv
 import time

@@ -40,7 +40,7 @@ class System:
     path: str
     path_many: str
     body: Callable[[Rows], object]
-    labels: Callable[[Any], list[object]]
+    labels: Callable[[Any], list[Any]]
     packages: tuple[str, ...]
     requirements: str | None = None
     """Name of the requirements file; without one it runs in the project's own environment."""
@@ -51,10 +51,7 @@ class System:
 
     def answers(self, answer: object) -> list[int]:
         """Class indices in an answer; ValueError, KeyError, TypeError or IndexError if it has none."""
-        return [
-            LABELS.index(said) if isinstance(said, str) else int(said)  # type: ignore[call-overload]
-            for said in self.labels(answer)
-        ]
+        return [LABELS.index(said) if isinstance(said, str) else int(said) for said in self.labels(answer)]
 
 
 def environment_of(system: System, place: Place) -> dict[str, str]:
@@ -95,11 +92,11 @@ def _in_inputs(rows: Rows) -> object:
     return {"inputs": rows}
 
 
-def _outputs(answer: Any) -> list[object]:
+def _outputs(answer: Any) -> list[object]:  # noqa: ANN401 (any JSON)
     return [one["output"] for one in (answer if isinstance(answer, list) else [answer])]
 
 
-def _output(answer: Any) -> list[object]:
+def _output(answer: Any) -> list[object]:  # noqa: ANN401 (any JSON)
     return list(answer["output"])
 
 
@@ -110,7 +107,7 @@ def _python(*arguments: str) -> Callable[[Place], list[str]]:
 def _uvicorn(module: str) -> Callable[[Place], list[str]]:
     return lambda place: [
         *(str(place.python), "-m", "uvicorn", f"loadtest.systems.{module}:app"),
-        *("--host", "127.0.0.1", "--port", str(place.ports[0])),
+        *("--host", "127.0.0.1", "--port", str(place.ports[0]), "--no-access-log"),
     ]
 
 
@@ -185,7 +182,7 @@ def _row_systems() -> list[System]:
 
 def _peers() -> list[System]:
     """Other ways to serve a scikit-learn model, each asked in its own protocol."""
-    predict = {"path": "/predict", "path_many": "/predict"}
+    predict: dict[str, Any] = {"path": "/predict", "path_many": "/predict"}
     return [
         System(
             name="bentoml",

@@ -14,7 +14,15 @@ def main() -> None:
     model_server = ["bentoml", "serve", "loadtest.systems.bentoml_service:Scorer"]
     tiers = [
         [*model_server, "--host", "127.0.0.1", "--port", bentoml],
-        ["uvicorn", "loadtest.systems.two_tier:app", "--host", "127.0.0.1", "--port", gateway],
+        [
+            "uvicorn",
+            "loadtest.systems.two_tier:app",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            gateway,
+            "--no-access-log",
+        ],
     ]
     processes = [subprocess.Popen([sys.executable, "-m", *tier], env=environment) for tier in tiers]
 
