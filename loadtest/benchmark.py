@@ -37,7 +37,10 @@ def main(
         str, typer.Option(help="Connections at once, for one row a request.")
     ] = "1,16,64,256",
     quick: Annotated[
-        bool, typer.Option("--quick", help="Five systems, two short rounds: under 3 minutes.")
+        bool, typer.Option("--quick", help="Five systems, one round: under 3 minutes.")
+    ] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Measure servers that have seen no load; see measure.py.")
     ] = False,
     soak_minutes: Annotated[
         float, typer.Option("--soak", metavar="MINUTES", help="Sepal alone at half its load, so long.")
@@ -60,8 +63,10 @@ def main(
             _soak(bench, soak_minutes, results)
             return
         if quick:
-            rounds, seconds, systems = 2, 1, ",".join(QUICK)
-        _compare(bench, Plan(_systems(systems), _points(concurrency), rounds, seconds, quick), results)
+            rounds, seconds, systems = 1, 3, ",".join(QUICK)
+        _compare(
+            bench, Plan(_systems(systems), _points(concurrency), rounds, seconds, quick, fresh), results
+        )
 
 
 def _compare(bench: Bench, plan: Plan, results: Path) -> None:
@@ -93,6 +98,7 @@ def _heading(plan: Plan, found: Found) -> str:
     lines = [
         f"Medians over {plan.rounds} rounds of {plan.seconds:g} s, systems interleaved, one worker a tier, "
         f"wrk on the same {os.cpu_count()} cores, Python {sys.version.split()[0]}. "
+        f"Each server {'had seen no load' if plan.fresh else 'had seen load rise'} before its first point. "
         "RSS is summed over a system's processes.",
         "",
     ]

@@ -9,12 +9,17 @@ from pathlib import Path
 from loadtest.bench import wrk
 from loadtest.bench.environments import InstallError, python_of, versions
 from loadtest.bench.processes import Running, free_port, running
-from loadtest.bench.questions import WrongAnswerError, check, wait_until_ready, write_bodies
+from loadtest.bench.questions import MANY, WrongAnswerError, check, wait_until_ready, write_bodies
 from loadtest.bench.results import Point, Sample
 from loadtest.bench.systems import ROOT, Place, System, environment_of
 
 _MIB = 2**20
 _WARM_UP_SECONDS = 1.0
+_SEASONING = (Point(1, 1), Point(1, 16), Point(1, 64))
+_SEASONING_SECONDS = 1.0
+"""Load that each system gets before its first point. A server in use has seen its traffic rise and
+fall; what adaptive batching learned from that stays: BentoML then lets a lone request wait for others,
+and answers it five to ten times slower than when it was new."""
 _START_SECONDS = 8.0
 """About what starting, checking and stopping a system takes; for the estimate alone."""
 
@@ -30,13 +35,16 @@ class Plan:
     rounds: int
     seconds: float
     brief: bool = False
-    """Warm up only when the number of rows changes, not before each point."""
+    """Do not warm up before each point."""
+    fresh: bool = False
+    """Measure servers that have seen no load before the first point."""
 
     @property
     def estimate(self) -> float:
         """About how many seconds it takes, without installing peers."""
-        warm_ups = len({point.rows for point in self.points}) if self.brief else len(self.points)
-        each = _START_SECONDS + len(self.points) * self.seconds + warm_ups * _WARM_UP_SECONDS
+        warm_up = 0 if self.brief else _WARM_UP_SECONDS
+        each = _START_SECONDS + len(self.points) * (self.seconds + warm_up)
+        each += 0 if self.fresh else len(_SEASONING) * _SEASONING_SECONDS
         return len(self.systems) * self.rounds * each
 
 
@@ -113,14 +121,17 @@ class Bench:
 
     def _one_round(self, system: System, plan: Plan) -> Iterator[tuple[Point, Sample]]:
         with self.started(system) as (processes, port, bodies):
-            warm: set[int] = set()
+            urls = {
+                1: f"http://127.0.0.1:{port}{system.path}",
+                MANY: f"http://127.0.0.1:{port}{system.path_many}",
+            }
+            for point in () if plan.fresh else _SEASONING:
+                wrk.run(urls[point.rows], bodies[point.rows], point.concurrency, _SEASONING_SECONDS)
             for point in plan.points:
-                path = system.path if point.rows == 1 else system.path_many
-                url = f"http://127.0.0.1:{port}{path}"
-                if not (plan.brief and point.rows in warm):
-                    wrk.run(url, bodies[point.rows], point.concurrency, _WARM_UP_SECONDS)
-                    warm.add(point.rows)
-                sample = _load(processes, url, bodies[point.rows], point, plan.seconds)
+                url, body = urls[point.rows], bodies[point.rows]
+                if not plan.brief:
+                    wrk.run(url, body, point.concurrency, _WARM_UP_SECONDS)
+                sample = _load(processes, url, body, point, plan.seconds)
                 self._say(f"  {point}: {sample.per_second:,.0f} requests/s, p50 {sample.p50:.2f} ms")
                 yield point, sample
             check(system, port)
