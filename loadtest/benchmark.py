@@ -39,9 +39,6 @@ def main(
     quick: Annotated[
         bool, typer.Option("--quick", help="Five systems, one round: under 3 minutes.")
     ] = False,
-    fresh: Annotated[
-        bool, typer.Option("--fresh", help="Measure servers that have seen no load; see measure.py.")
-    ] = False,
     soak_minutes: Annotated[
         float, typer.Option("--soak", metavar="MINUTES", help="Sepal alone at half its load, so long.")
     ] = 0,
@@ -64,9 +61,7 @@ def main(
             return
         if quick:
             rounds, seconds, systems = 1, 3, ",".join(QUICK)
-        _compare(
-            bench, Plan(_systems(systems), _points(concurrency), rounds, seconds, quick, fresh), results
-        )
+        _compare(bench, Plan(_systems(systems), _points(concurrency), rounds, seconds, quick), results)
 
 
 def _compare(bench: Bench, plan: Plan, results: Path) -> None:
@@ -86,7 +81,11 @@ def _compare(bench: Bench, plan: Plan, results: Path) -> None:
 
 def _save(plan: Plan, found: Found, results: Path) -> str:
     table = medians(found.samples)
-    text = _heading(plan, found) + "\n" + render.markdown(table, _TITLES, verdicts(table, PEERS, _TITLES))
+    text = (
+        _heading(plan, found)
+        + "\n"
+        + render.markdown(table, _TITLES, verdicts(table, PEERS, _TITLES), found.samples)
+    )
     (results / "benchmark.md").write_text(text)
     (results / "benchmark.csv").write_text(render.table_csv(table))
     (results / "samples.csv").write_text(render.samples_csv(found.samples))
@@ -98,7 +97,7 @@ def _heading(plan: Plan, found: Found) -> str:
     lines = [
         f"Medians over {plan.rounds} rounds of {plan.seconds:g} s, systems interleaved, one worker a tier, "
         f"wrk on the same {os.cpu_count()} cores, Python {sys.version.split()[0]}. "
-        f"Each server {'had seen no load' if plan.fresh else 'had seen load rise'} before its first point. "
+        "The order of the points is shuffled in each round. "
         "RSS is summed over a system's processes.",
         "",
     ]

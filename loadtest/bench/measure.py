@@ -1,5 +1,6 @@
 """Rounds of starting a system, checking it, loading it at every point, and stopping it."""
 
+import random
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,11 +16,6 @@ from loadtest.bench.systems import ROOT, Place, System, environment_of
 
 _MIB = 2**20
 _WARM_UP_SECONDS = 1.0
-_SEASONING = (Point(1, 1), Point(1, 16), Point(1, 64))
-_SEASONING_SECONDS = 1.0
-"""Load that each system gets before its first point. A server in use has seen its traffic rise and
-fall; what adaptive batching learned from that stays: BentoML then lets a lone request wait for others,
-and answers it five to ten times slower than when it was new."""
 _START_SECONDS = 8.0
 """About what starting, checking and stopping a system takes; for the estimate alone."""
 
@@ -35,16 +31,21 @@ class Plan:
     rounds: int
     seconds: float
     brief: bool = False
-    """Do not warm up before each point."""
-    fresh: bool = False
-    """Measure servers that have seen no load before the first point."""
+    """Warm up once after each start, not before each point."""
+
+    def order(self, number: int) -> list[Point]:
+        """The points of one round, shuffled; the same for every system, other in each round.
+
+        What a server saw before a point can change what it does at it: BentoML's adaptive batching
+        learns from past load, and a lone request is then now answered at once, now made to wait.
+        """
+        return random.Random(number).sample(self.points, len(self.points))
 
     @property
     def estimate(self) -> float:
         """About how many seconds it takes, without installing peers."""
-        warm_up = 0 if self.brief else _WARM_UP_SECONDS
-        each = _START_SECONDS + len(self.points) * (self.seconds + warm_up)
-        each += 0 if self.fresh else len(_SEASONING) * _SEASONING_SECONDS
+        warm_ups = 1 if self.brief else len(self.points)
+        each = _START_SECONDS + len(self.points) * self.seconds + warm_ups * _WARM_UP_SECONDS
         return len(self.systems) * self.rounds * each
 
 
@@ -93,7 +94,7 @@ class Bench:
                     continue
                 self._say(f"round {number} of {plan.rounds}: {system.title}")
                 try:
-                    for point, sample in self._one_round(system, plan):
+                    for point, sample in self._one_round(system, plan, number):
                         found.samples[system.name, point].append(sample)
                 except (WrongAnswerError, wrk.WrkError) as error:
                     found.exclude(system, str(error), self._say)
@@ -119,17 +120,15 @@ class Bench:
         folder.mkdir(exist_ok=True)
         return Place(self._pythons[system.name], folder, (free_port(), free_port(), free_port()))
 
-    def _one_round(self, system: System, plan: Plan) -> Iterator[tuple[Point, Sample]]:
+    def _one_round(self, system: System, plan: Plan, number: int) -> Iterator[tuple[Point, Sample]]:
         with self.started(system) as (processes, port, bodies):
             urls = {
                 1: f"http://127.0.0.1:{port}{system.path}",
                 MANY: f"http://127.0.0.1:{port}{system.path_many}",
             }
-            for point in () if plan.fresh else _SEASONING:
-                wrk.run(urls[point.rows], bodies[point.rows], point.concurrency, _SEASONING_SECONDS)
-            for point in plan.points:
+            for place, point in enumerate(plan.order(number)):
                 url, body = urls[point.rows], bodies[point.rows]
-                if not plan.brief:
+                if place == 0 or not plan.brief:
                     wrk.run(url, body, point.concurrency, _WARM_UP_SECONDS)
                 sample = _load(processes, url, body, point, plan.seconds)
                 self._say(f"  {point}: {sample.per_second:,.0f} requests/s, p50 {sample.p50:.2f} ms")

@@ -11,27 +11,37 @@ _TIMES = "×"  # noqa: RUF001 (a multiplication sign is what is meant)
 _FIGURES = ("requests_per_second", "p50_ms", "p99_ms", "errors", "cpu_seconds_per_1000_requests", "rss_mib")
 
 
-def markdown(found: Medians, titles: Mapping[str, str], verdicts: Iterable[Verdict]) -> str:
+def markdown(
+    found: Medians, titles: Mapping[str, str], verdicts: Iterable[Verdict], samples: Samples
+) -> str:
     """A table for each point, best first, with Sepal's ratio to each; then what must be reached."""
-    parts = [_point_table(found, titles, point) for point in sorted({point for _, point in found})]
+    parts = [_point_table(found, titles, point, samples) for point in sorted({point for _, point in found})]
     return "\n\n".join([*parts, _verdict_table(verdicts)]) + "\n"
 
 
-def _point_table(found: Medians, titles: Mapping[str, str], point: Point) -> str:
+def _point_table(found: Medians, titles: Mapping[str, str], point: Point, samples: Samples) -> str:
     here = {name: sample for (name, at), sample in found.items() if at == point}
     sepal = here.get("sepal")
     many = " | rows/s" if point.rows > 1 else ""
-    head = f"| system | requests/s{many} | p50 ms | p99 ms | errors | CPU s / 1,000 | RSS MiB | Sepal is |"
+    head = f"| system | requests/s | of rounds{many} | p50 ms | p99 ms | errors"
+    head += " | CPU s / 1,000 | RSS MiB | Sepal is |"
     lines = [f"### {point}", "", head, "|---" + "|--:" * (head.count("|") - 2) + "|"]
     for name, sample in sorted(here.items(), key=lambda item: -item[1].per_second):
         ratio = "" if sepal is None or name == "sepal" else _times(sepal.per_second, sample.per_second)
         rows = f" | {sample.per_second * point.rows:,.0f}" if point.rows > 1 else ""
+        rates = f"{_number(sample.per_second)} | {_range(samples[name, point])}{rows}"
         lines.append(
-            f"| {titles[name]} | {_number(sample.per_second)}{rows} | {_number(sample.p50)} "
-            f"| {_number(sample.p99)} | {sample.errors:,} | {sample.cpu_per_1000:.3f} "
+            f"| {titles[name]} | {rates} "
+            f"| {_number(sample.p50)} | {_number(sample.p99)} | {sample.errors:,} | {sample.cpu_per_1000:.3f} "
             f"| {sample.rss:,.0f} | {ratio} |"
         )
     return "\n".join(lines)
+
+
+def _range(rounds: Iterable[Sample]) -> str:
+    """The slowest and the fastest round, in requests/s."""
+    rates = [sample.per_second for sample in rounds]
+    return f"{_number(min(rates))} to {_number(max(rates))}"
 
 
 def _verdict_table(verdicts: Iterable[Verdict]) -> str:

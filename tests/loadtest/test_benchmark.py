@@ -10,7 +10,8 @@ from xml.etree import ElementTree
 import pytest
 
 from loadtest.bench import render, wrk
-from loadtest.bench.processes import Running
+from loadtest.bench.measure import Plan
+from loadtest.bench.processes import Running, running
 from loadtest.bench.questions import KNOWN, MANY, rows, write_bodies
 from loadtest.bench.results import Point, Sample, Verdict, medians, verdicts
 from loadtest.bench.soak import Look, Soak
@@ -69,6 +70,12 @@ def _rates(**rates: float) -> dict[tuple[str, Point], Sample]:
     return {(name, ONE_64): replace(SAMPLE, per_second=rate) for name, rate in rates.items()}
 
 
+def _rounds(found: dict[tuple[str, Point], Sample]) -> dict[tuple[str, Point], list[Sample]]:
+    return {
+        key: [sample, replace(sample, per_second=sample.per_second / 2)] for key, sample in found.items()
+    }
+
+
 def _reached(found: dict[tuple[str, Point], Sample]) -> dict[tuple[str, str], Verdict]:
     return {(v.against.partition(":")[0], v.what): v for v in verdicts(found, PEERS, TITLES)}
 
@@ -111,7 +118,7 @@ def test_any_error_of_sepal_fails() -> None:
 
 def test_the_markdown_lists_the_best_first_with_sepals_ratio_and_the_verdicts() -> None:
     found = _rates(sepal=8000, one_tier=1000, bare=16_000)
-    text = render.markdown(found, TITLES, verdicts(found, PEERS, TITLES))
+    text = render.markdown(found, TITLES, verdicts(found, PEERS, TITLES), _rounds(found))
     lines = text.splitlines()
     assert lines[0] == "### 1 row, concurrency 64"
     assert [line.split(" | ")[0] for line in lines[4:7]] == [
@@ -119,6 +126,7 @@ def test_the_markdown_lists_the_best_first_with_sepals_ratio_and_the_verdicts() 
         "| Sepal",
         "| one tier: FastAPI + scikit-learn",
     ]
+    assert lines[5].startswith("| Sepal | 8,000 | 4,000 to 8,000 | 2 | 8 |")
     assert lines[4].endswith("| 0.5× |")
     assert lines[6].endswith("| 8× |")
     assert "| 1 row, concurrency 64 | one tier | requests/s | ≥ 8× | 8× | pass |" in lines
@@ -127,7 +135,8 @@ def test_the_markdown_lists_the_best_first_with_sepals_ratio_and_the_verdicts() 
 
 def test_every_line_of_a_markdown_table_has_as_many_cells_as_its_head() -> None:
     found = _rates(sepal=8000) | {("sepal", MANY_16): SAMPLE}
-    for table in render.markdown(found, TITLES, verdicts(found, PEERS, TITLES)).split("\n\n"):
+    text = render.markdown(found, TITLES, verdicts(found, PEERS, TITLES), _rounds(found))
+    for table in text.split("\n\n"):
         counts = {line.count("|") for line in table.splitlines() if line.startswith("|")}
         assert len(counts) <= 1
 
@@ -186,6 +195,13 @@ def test_no_setting_of_sepal_reaches_a_system_but_its_own(
     assert "SEPAL_COALESCE" not in environment_of(SYSTEMS["sepal"], place)
 
 
+def test_points_come_in_another_order_each_round_and_the_same_for_every_system() -> None:
+    plan = Plan((), tuple(Point(1, concurrency) for concurrency in range(8)), rounds=3, seconds=1)
+    assert plan.order(1) == plan.order(1)
+    assert plan.order(1) != plan.order(2)
+    assert sorted(plan.order(2)) == sorted(plan.points)
+
+
 def test_the_quick_form_and_the_requirements_name_what_exists() -> None:
     assert set(QUICK) <= set(SYSTEMS)
     for system in SYSTEMS.values():
@@ -194,8 +210,6 @@ def test_the_quick_form_and_the_requirements_name_what_exists() -> None:
 
 
 def test_a_stopped_system_leaves_no_process(tmp_path: Path) -> None:
-    from loadtest.bench.processes import running
-
     log = tmp_path / "log"
     command = ["sh", "-c", "sleep 60 & setsid sleep 60 & echo up; wait"]
     with running(command, {"PATH": "/usr/bin:/bin"}, tmp_path, log) as started:
