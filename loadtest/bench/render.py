@@ -23,16 +23,16 @@ def _point_table(found: Medians, titles: Mapping[str, str], point: Point, sample
     here = {name: sample for (name, at), sample in found.items() if at == point}
     sepal = here.get("sepal")
     many = " | rows/s" if point.rows > 1 else ""
-    head = f"| system | requests/s | of rounds{many} | p50 ms | p99 ms | errors"
-    head += " | CPU s / 1,000 | RSS MiB | Sepal is |"
+    head = f"| system | requests/s | of rounds{many} | p50 ms | p99 ms "
+    head += "| errors | CPU s / 1,000 | RSS MiB | Sepal is |"
     lines = [f"### {point}", "", head, "|---" + "|--:" * (head.count("|") - 2) + "|"]
     for name, sample in sorted(here.items(), key=lambda item: -item[1].per_second):
         ratio = "" if sepal is None or name == "sepal" else _times(sepal.per_second, sample.per_second)
         rows = f" | {sample.per_second * point.rows:,.0f}" if point.rows > 1 else ""
         rates = f"{_number(sample.per_second)} | {_range(samples[name, point])}{rows}"
         lines.append(
-            f"| {titles[name]} | {rates} "
-            f"| {_number(sample.p50)} | {_number(sample.p99)} | {sample.errors:,} | {sample.cpu_per_1000:.3f} "
+            f"| {titles[name]} | {rates} | {_number(sample.p50)} "
+            f"| {_number(sample.p99)} | {sample.errors:,} | {sample.cpu_per_1000:.3f} "
             f"| {sample.rss:,.0f} | {ratio} |"
         )
     return "\n".join(lines)

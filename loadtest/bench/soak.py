@@ -28,6 +28,8 @@ class Look:
 class Soak:
     """A soak's load and what was seen of it."""
 
+    most: float
+    """Requests/s without pauses, before the soak."""
     load: wrk.Load
     looks: list[Look]
 
@@ -51,7 +53,7 @@ def soak(processes: Running, url: str, body: Path, minutes: float) -> Soak:
     with wrk.started(wrk.command(url, body, CONCURRENCY, seconds, pause)) as process:
         looks = list(_watch(processes, seconds))
         output, _ = process.communicate(timeout=60)
-    return Soak(wrk.parse(output), looks)
+    return Soak(most, wrk.parse(output), looks)
 
 
 def write(soaked: Soak, file: Path) -> None:

@@ -162,8 +162,8 @@ def test_the_plot_is_well_formed_and_has_a_bar_for_each_number() -> None:
 def test_growth_in_a_soak_leaves_out_the_first_tenth() -> None:
     looks = [Look(second, 500 if second < 10 else 600, 40) for second in range(99)] + [Look(99, 606, 43)]
     load = wrk.parse(SAID)
-    assert Soak(load, looks).growth() == (0, 0)
-    assert Soak(load, looks[:10] + looks[-1:]).growth() == (106, 3)
+    assert Soak(500, load, looks).growth() == (0, 0)
+    assert Soak(500, load, looks[:10] + looks[-1:]).growth() == (106, 3)
 
 
 def test_every_system_reads_its_own_answers_and_bodies_hold_one_row_and_a_thousand(tmp_path: Path) -> None:
