@@ -124,7 +124,8 @@ def _soak(bench: Bench, minutes: float, results: Path) -> None:
     say(
         f"{load.requests:,} requests, {load.per_second:,.0f} a second (it can {soaked.most:,.0f}), "
         f"p50 {load.p50:.2f} ms, p99 {load.p99:.2f} ms, {load.errors:,} errors; "
-        f"RSS {soaked.looks[-1].rss:,.0f} MiB, grown by {rss:+.1f} MiB; file descriptors {soaked.looks[-1].fds}, grown by {fds:+.0f}.\n"
+        f"RSS {soaked.looks[-1].rss:,.0f} MiB, grown by {rss:+.1f} MiB; "
+        f"file descriptors {soaked.looks[-1].fds}, grown by {fds:+.0f}.\n"
         f"Saved in {results}"
     )
 
