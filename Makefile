@@ -22,8 +22,11 @@ lint: .venv/.develop ## format, lint, types, and who may import whom
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+bench: .venv/.develop ## Sepal against its peers; BENCH=--quick takes under 3 minutes
+	$(BIN)/python loadtest/benchmark.py $(BENCH)
+
 clean: ## all that was generated, trained versions included
-	rm -rf .venv .poetry dist htmlcov .coverage* .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache data/database.sqlite* data/bentoml
+	rm -rf .venv .poetry .bench dist htmlcov .coverage* .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache data/database.sqlite* data/bentoml loadtest/results
 
 # Poetry lives in a place of its own and reads the lock; pip installs what it
 # says, hashes checked, through whatever index and certificates pip is set up for.

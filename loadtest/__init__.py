@@ -1,0 +1,1 @@
+"""Load tests: the benchmark that holds Sepal against its peers."""
