@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
@@ -62,6 +62,17 @@ def test_every_shape_of_a_linear_classifier_is_compiled(pipeline: Any, classes: 
     assert classifiers_agree(plain_classifier(pipeline), compiled, ROWS)
 
 
+@pytest.mark.parametrize("classes", [2, 3])
+def test_a_forest_is_compiled_and_answers_to_the_last_bit(classes: int) -> None:
+    labels = LABELS if classes == 3 else np.where(ROWS[:, 0] > 15, "a", "b")
+    pipeline = make_pipeline(StandardScaler(), RandomForestClassifier(20, random_state=0)).fit(ROWS, labels)
+    compiled, plain = compiled_classifier(pipeline), plain_classifier(pipeline)
+    assert compiled is not None
+    rows = random_rows(iris, 10_000)
+    for answer, expected in zip(compiled(rows), plain(rows), strict=True):
+        assert np.array_equal(answer, expected)
+
+
 @pytest.mark.parametrize("last", [LinearRegression(), Ridge(alpha=0.5)], ids=str)
 def test_a_linear_regression_is_compiled(last: Any) -> None:  # noqa: ANN401
     pipeline = make_pipeline(StandardScaler(), last).fit(ROWS, ROWS @ [1.0, 2.0, 3.0, 4.0])
@@ -73,7 +84,7 @@ def test_a_linear_regression_is_compiled(last: Any) -> None:  # noqa: ANN401
 @pytest.mark.parametrize(
     ("compile_pipeline", "pipeline", "target"),
     [
-        (compiled_classifier, RandomForestClassifier(3), LABELS),
+        (compiled_classifier, ExtraTreesClassifier(3), LABELS),
         (compiled_classifier, make_pipeline(MinMaxScaler(), LogisticRegression()), LABELS),
         (compiled_regressor, make_pipeline(MinMaxScaler(), LinearRegression()), ROWS[:, 0]),
         (compiled_regressor, LinearRegression(), ROWS[:, :2]),
@@ -126,4 +137,4 @@ def test_random_rows_are_rows_that_the_contract_takes() -> None:
 
 
 def test_a_pipeline_without_an_evaluator_has_nothing_to_agree() -> None:
-    assert compiled_agrees(iris, RandomForestClassifier(3).fit(ROWS, LABELS), ROWS) is None
+    assert compiled_agrees(iris, ExtraTreesClassifier(3).fit(ROWS, LABELS), ROWS) is None

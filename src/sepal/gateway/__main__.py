@@ -5,6 +5,7 @@ from fastapi import FastAPI
 
 from sepal.errors import told_in_one_line
 from sepal.gateway.app import create_app
+from sepal.gateway.joined_writes import JoinedWrites
 from sepal.settings import load_settings
 
 
@@ -24,8 +25,10 @@ def main() -> None:
         workers=settings.gateway_workers,
         host=settings.gateway_host,
         port=settings.gateway_port,
+        http=JoinedWrites,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # nothing here asks who the client is
         timeout_graceful_shutdown=round(settings.stop_timeout),
     )
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+from itertools import count
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -10,6 +11,10 @@ HEADER = "X-Request-ID"
 
 _SOUND = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _KEY = "sepal.request_id"
+
+_PROCESS = os.urandom(8).hex()
+_COUNT = count()
+"""Together they are an id that no other request has, and cost less than a random number each."""
 
 
 class RequestId:
@@ -39,7 +44,7 @@ def identify(scope: Scope) -> str:
         if name == b"x-request-id" and _SOUND.fullmatch(value):
             scope[_KEY] = identity = value.decode()
             return str(identity)
-    scope[_KEY] = identity = os.urandom(16).hex()
+    scope[_KEY] = identity = f"{_PROCESS}{next(_COUNT):016x}"
     return str(identity)
 
 

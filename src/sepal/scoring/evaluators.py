@@ -1,8 +1,8 @@
 """Evaluators: what a pipeline answers, as scikit-learn computes it or as plain array code.
 
 scikit-learn checks its input anew at each of a pipeline's steps: about 0.6 ms a call
-however few the rows. The compiled evaluators do the same arithmetic, in the same order
-and in double precision, on input that the contract has checked already.
+however few the rows, and several for a forest. The compiled evaluators do the same
+arithmetic, in the same order and precision, on input that the contract has checked.
 """
 
 from collections.abc import Callable
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 from sklearn.base import BaseEstimator
+from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
@@ -38,11 +39,19 @@ def plain_classifier(pipeline: Any) -> Classify:  # noqa: ANN401 (any scikit-lea
 
 
 def compiled_classifier(pipeline: Any) -> Classify | None:  # noqa: ANN401
-    """The same of scalers and a logistic regression; None for any other pipeline."""
+    """The same of scalers and a logistic regression or a random forest; None for any other pipeline."""
     *before, last = _steps(pipeline)
     scale = _compiled_scalers(before)
-    if scale is None or type(last) is not LogisticRegression:
+    if scale is None:
         return None
+    if type(last) is LogisticRegression:
+        return _logistic(scale, last)
+    if type(last) is RandomForestClassifier and last.n_outputs_ == 1:
+        return _forest(scale, last)
+    return None
+
+
+def _logistic(scale: Callable[[Matrix], Matrix], last: Any) -> Classify:  # noqa: ANN401
     weights, intercept = np.ascontiguousarray(last.coef_.T), last.intercept_
 
     def classify_two(rows: Matrix) -> tuple[Positions, Matrix]:
@@ -59,6 +68,22 @@ def compiled_classifier(pipeline: Any) -> Classify | None:  # noqa: ANN401
         return positions, decision
 
     return classify_two if len(last.classes_) == 2 else classify_many
+
+
+def _forest(scale: Callable[[Matrix], Matrix], last: Any) -> Classify:  # noqa: ANN401
+    """scikit-learn's own compiled trees one after the other, without its thread pool around them."""
+    trees = [estimator.tree_ for estimator in last.estimators_]
+    n_classes = len(last.classes_)
+
+    def classify(rows: Matrix) -> tuple[Positions, Matrix]:
+        scaled = np.ascontiguousarray(scale(rows), dtype=np.float32)  # what the trees compare
+        probabilities = np.zeros((len(rows), n_classes))
+        for tree in trees:
+            probabilities += tree.predict(scaled)
+        probabilities /= len(trees)
+        return probabilities.argmax(axis=1), probabilities
+
+    return classify
 
 
 def compiled_regressor(pipeline: Any) -> Regress | None:  # noqa: ANN401
