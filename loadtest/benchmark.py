@@ -15,7 +15,7 @@ from loadtest.bench import render, soak, wrk
 from loadtest.bench.measure import Bench, Found, Plan
 from loadtest.bench.questions import MANY, WrongAnswerError
 from loadtest.bench.results import Point, medians, verdicts
-from loadtest.bench.systems import PEERS, QUICK, ROOT, SYSTEMS, System
+from loadtest.bench.systems import ABLATION, COMPARED, PEERS, QUICK, ROOT, SYSTEMS, System
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
@@ -32,12 +32,15 @@ def say(line: str) -> None:
 def main(
     rounds: Annotated[int, typer.Option(min=1, help="Rounds; the table gives their medians.")] = 5,
     seconds: Annotated[int, typer.Option(min=1, help="Seconds of load at each point.")] = 5,
-    systems: Annotated[str, typer.Option(help=f"Some of {','.join(SYSTEMS)}.")] = ",".join(SYSTEMS),
+    systems: Annotated[str, typer.Option(help=f"Some of {','.join(SYSTEMS)}.")] = ",".join(COMPARED),
     concurrency: Annotated[
         str, typer.Option(help="Connections at once, for one row a request.")
     ] = "1,16,64,256",
     quick: Annotated[
         bool, typer.Option("--quick", help="Five systems, one round: under 3 minutes.")
+    ] = False,
+    ablation: Annotated[
+        bool, typer.Option("--ablation", help="Sepal alone, each step that makes it quick turned off.")
     ] = False,
     soak_minutes: Annotated[
         float, typer.Option("--soak", metavar="MINUTES", help="Sepal alone at half its load, so long.")
@@ -59,6 +62,8 @@ def main(
         if soak_minutes:
             _soak(bench, soak_minutes, results)
             return
+        if ablation:
+            systems = ",".join(ABLATION)
         if quick:
             rounds, seconds, systems = 1, 3, ",".join(QUICK)
         _compare(bench, Plan(_systems(systems), _points(concurrency), rounds, seconds, quick), results)

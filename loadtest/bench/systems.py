@@ -111,13 +111,13 @@ def _uvicorn(module: str) -> Callable[[Place], list[str]]:
     ]
 
 
-def _sepal(coalesce: str | None) -> Callable[[Place], dict[str, str]]:
+def _sepal(**settings: object) -> Callable[[Place], dict[str, str]]:
     def environment(place: Place) -> dict[str, str]:
         return {
             "SEPAL_DATA_DIR": str(place.folder / "data"),
             "SEPAL_GATEWAY_PORT": str(place.ports[0]),
             "SEPAL_MODEL_SERVER_PORT": str(place.ports[1]),
-            **({"SEPAL_COALESCE": coalesce} if coalesce else {}),
+            **{f"SEPAL_{name.upper()}": str(value) for name, value in settings.items()},
         }
 
     return environment
@@ -133,6 +133,20 @@ def _copy_data(place: Place) -> list[str]:
     return [str(place.python), "-c", copy, str(ROOT / "data"), str(place.folder / "data")]
 
 
+_ABLATION: dict[str, tuple[str, dict[str, object]]] = {
+    "sepal_declared": ("fast route off", {"fast_route": "off"}),
+    "sepal_dispatcher": ("express lane off", {"express_lane": "off"}),
+    "sepal_sklearn": ("compiled scoring off", {"compiled_scoring": "off"}),
+    "sepal_none": (
+        "all four off",
+        {"fast_route": "off", "express_lane": "off", "compiled_scoring": "off", "coalesce": "off"},
+    ),
+    "sepal_two_calls": ("two calls at once", {"concurrent_calls": 2}),
+    "sepal_two_gateways": ("two gateway workers", {"gateway_workers": 2}),
+    "sepal_two_servers": ("two model-server workers", {"model_server_workers": 2}),
+}
+
+
 def _row_systems() -> list[System]:
     """Those that take the rows as Sepal does: as objects by name."""
     shared: dict[str, Any] = {"body": _row_or_rows, "labels": _outputs}
@@ -141,8 +155,14 @@ def _row_systems() -> list[System]:
     sepal |= {"command": _sepal_command, "packages": ("sepal", *fastapi, "bentoml", "scikit-learn")}
     plain = {"path": "/predict", "path_many": "/predict-many", **shared}
     return [
-        System(name="sepal", title="Sepal", environment=_sepal(None), **sepal),
-        System(name="sepal_off", title="Sepal, coalescing off", environment=_sepal("off"), **sepal),
+        System(name="sepal", title="Sepal", environment=_sepal(), **sepal),
+        System(
+            name="sepal_off", title="Sepal, coalescing off", environment=_sepal(coalesce="off"), **sepal
+        ),
+        *(
+            System(name=name, title=f"Sepal, {title}", environment=_sepal(**settings), **sepal)
+            for name, (title, settings) in _ABLATION.items()
+        ),
         System(
             name="two_tier",
             title="plain two-tier",
@@ -272,6 +292,8 @@ def _peers() -> list[System]:
 
 
 SYSTEMS = {system.name: system for system in [*_row_systems(), *_peers()]}
+ABLATION = ("sepal", "sepal_off", *_ABLATION)
+COMPARED = tuple(name for name in SYSTEMS if name not in _ABLATION)
 QUICK = ("sepal", "sepal_off", "two_tier", "one_tier", "empty")
 PEERS = tuple(system.name for system in _peers())
 

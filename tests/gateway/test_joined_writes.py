@@ -45,8 +45,9 @@ async def test_a_close_sends_what_is_kept_first() -> None:
     assert recorded.packets == [b"last words"]
 
 
-def test_everything_else_is_the_transports_own() -> None:
-    assert JoiningTransport(Recorded(), asyncio.new_event_loop()).get_extra_info("peername") == "somebody"
+async def test_everything_else_is_the_transports_own() -> None:
+    transport = JoiningTransport(Recorded(), asyncio.get_running_loop())
+    assert transport.get_extra_info("peername") == "somebody"
 
 
 async def test_requests_on_one_connection_are_answered_in_turn(client: aiohttp.ClientSession) -> None:
