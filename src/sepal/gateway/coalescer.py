@@ -18,18 +18,48 @@ Send = Callable[[bytes], Awaitable[Answers]]
 _SHARES = 4
 """While others wait, one request takes at most this part of a call's rows in its turn."""
 
+_TOO_LATE = "The model server did not answer in time. Try again, with fewer rows."
+
 
 @dataclass(slots=True, eq=False)
 class _Request:
-    """The rows of one caller, and how far they have come."""
+    """The rows of one caller, and how far they have come. Without a future nobody waits for them."""
 
     rows: bytes
     n_rows: int
     deadline: float
-    future: "asyncio.Future[Answers]"
+    future: "asyncio.Future[Answers] | None"
     taken: int = 0
     missing: int = 0
     parts: dict[int, Answers] = field(default_factory=dict)
+
+    def finish(self, outcome: Answers | Exception) -> None:
+        """Give the caller its answers or its error, if it still waits."""
+        if self.future is None or self.future.done():
+            return
+        if isinstance(outcome, Answers):
+            self.future.set_result(outcome)
+        else:
+            self.future.set_exception(outcome)
+
+    def deliver(self, start: int, n_rows: int, answers: Answers) -> None:
+        """Take the answers to some of the rows; with the last of them the caller has all."""
+        if self.future is None:
+            return
+        self.missing -= n_rows
+        if n_rows == self.n_rows:
+            self.finish(answers)
+            return
+        self.parts[start] = answers
+        if not self.missing:
+            self.finish(joined(self.parts[start] for start in sorted(self.parts)))
+
+    def release(self) -> None:
+        """Let go of all that is large: it may stand in line until those before it are done."""
+        self.taken = self.n_rows
+        self.rows = b""
+        self.parts.clear()
+        self.future = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,21 +118,27 @@ class Coalescer:
         if self._waiting + n_rows > self._max_waiting:
             raise OverloadedError("Too many rows wait for the model server. Try again shortly.")
         loop = asyncio.get_running_loop()
-        request = _Request(rows, n_rows, loop.time() + self._timeout, loop.create_future(), missing=n_rows)
+        future: asyncio.Future[Answers] = loop.create_future()
+        request = _Request(rows, n_rows, loop.time() + self._timeout, future, missing=n_rows)
         self._queue.append(request)
         self._waiting += n_rows
         self._watch(request, loop)
         if len(self._under_way) < self._calls:
             self._start_call()
         try:
-            return await request.future
+            return await future
         finally:
-            self._forget(request)
+            self._waiting -= request.n_rows - request.taken
+            request.release()
+            while self._by_deadline and self._by_deadline[0].future is None:
+                self._by_deadline.popleft()
 
     def _start_call(self) -> None:
         slices = self._next_slices()
         if slices:
-            task = asyncio.create_task(self._call(slices))
+            size = self._row_bytes
+            body = b"".join([s.request.rows[s.start * size : (s.start + s.n_rows) * size] for s in slices])
+            task = asyncio.create_task(self._call(slices, body))
             self._under_way.add(task)
             task.add_done_callback(self._call_ended)
 
@@ -129,41 +165,19 @@ class Coalescer:
                 self._queue.append(request)
         return slices
 
-    async def _call(self, slices: list[_Slice]) -> None:
-        size = self._row_bytes
-        body = b"".join([s.request.rows[s.start * size : (s.start + s.n_rows) * size] for s in slices])
+    async def _call(self, slices: list[_Slice], body: bytes) -> None:
         try:
             answers = await self._send(body)
         except Exception as error:  # noqa: BLE001 (whatever it is, it is the callers')
             for part in slices:
-                if not part.request.future.done():
-                    part.request.future.set_exception(error)
+                part.request.finish(error)
             return
         at = 0
         for part in slices:
             stop = at + part.n_rows * self._answer_width
-            self._deliver(part, Answers(answers.numbers[at:stop], answers.versions))
+            own = Answers(answers.numbers[at:stop], answers.versions)
+            part.request.deliver(part.start, part.n_rows, own)
             at = stop
-
-    @staticmethod
-    def _deliver(part: _Slice, answers: Answers) -> None:
-        request = part.request
-        if request.future.done():
-            return
-        request.missing -= part.n_rows
-        if part.n_rows == request.n_rows:
-            request.future.set_result(answers)
-            return
-        request.parts[part.start] = answers
-        if not request.missing:
-            request.future.set_result(joined(request.parts[start] for start in sorted(request.parts)))
-
-    def _forget(self, request: _Request) -> None:
-        """Drop what a caller that is answered, or has gone, still has here."""
-        self._waiting -= request.n_rows - request.taken
-        request.taken = request.n_rows
-        while self._by_deadline and self._by_deadline[0].future.done():
-            self._by_deadline.popleft()
 
     def _watch(self, request: _Request, loop: asyncio.AbstractEventLoop) -> None:
         """All wait equally long, so that one alarm, for the first of them, does for all."""
@@ -175,13 +189,8 @@ class Coalescer:
         self._alarm = None
         while self._by_deadline:
             first = self._by_deadline[0]
-            if not first.future.done():
-                if first.deadline > loop.time():
-                    self._alarm = loop.call_at(first.deadline, self._expire, loop)
-                    return
-                first.future.set_exception(
-                    ModelServerTimeoutError(
-                        "The model server did not answer in time. Try again, with fewer rows."
-                    )
-                )
+            if first.future is not None and first.deadline > loop.time():
+                self._alarm = loop.call_at(first.deadline, self._expire, loop)
+                return
+            first.finish(ModelServerTimeoutError(_TOO_LATE))
             self._by_deadline.popleft()

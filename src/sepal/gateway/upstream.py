@@ -91,8 +91,10 @@ async def open_model_server(settings: Settings) -> AsyncIterator[ModelServer]:
         cookie_jar=aiohttp.DummyCookieJar(),
     ) as session:
         model_server = ModelServer(session, settings.upstream)
-        yield model_server
-        await model_server.breaker.close()
+        try:
+            yield model_server
+        finally:
+            await model_server.breaker.close()
 
 
 def _read_answers(contract: Contract, body: bytes, versions: str) -> Answers:
