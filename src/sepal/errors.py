@@ -9,6 +9,7 @@ SepalError
 ├── DataError                 a file whose columns or rows can't be used
 ├── ArtefactError             a stored version that must not be loaded
 ├── RegistryError             a database that can't be used as it is
+├── ClientGoneError           the client has hung up; nobody reads this one
 ├── OverloadedError           more work than can be taken on
 └── UpstreamError             the model server did not answer well
     ├── ModelServerUnavailableError    away, overloaded, or answering nonsense
@@ -71,6 +72,13 @@ class RegistryError(SepalError):
     """A database that can't be used as it is."""
 
     exit_code = 7
+
+
+class ClientGoneError(SepalError):
+    """The client has hung up before its rows were sent; nobody reads this one."""
+
+    status = 499
+    title = "Client closed request"
 
 
 class OverloadedError(SepalError):

@@ -11,7 +11,12 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from sepal.contracts import wire
-from sepal.errors import ModelServerTimeoutError, ModelServerUnavailableError, OverloadedError
+from sepal.errors import (
+    ClientGoneError,
+    ModelServerTimeoutError,
+    ModelServerUnavailableError,
+    OverloadedError,
+)
 from sepal.gateway.answers import Answers
 from sepal.gateway.coalescer import Coalescer
 
@@ -134,6 +139,23 @@ async def test_the_rows_of_a_caller_that_has_gone_are_not_sent() -> None:
     also_stays = asyncio.create_task(together.score(wire.pack([3.0])))
     await asyncio.sleep(0)
     goes.cancel()
+    await asyncio.gather(stays, also_stays)
+    assert upstream.calls == [[0.0], [3.0]]
+    assert together.waiting == 0
+
+
+async def test_the_rows_of_a_client_that_has_hung_up_are_not_sent() -> None:
+    upstream = Upstream(pause=lambda: 0.01)
+    together = coalescer(upstream)
+    gone: list[bool] = []
+    stays = asyncio.create_task(together.score(wire.pack([0.0])))
+    await asyncio.sleep(0)
+    hangs_up = asyncio.create_task(together.score(wire.pack([1.0, 2.0]), lambda: bool(gone)))
+    also_stays = asyncio.create_task(together.score(wire.pack([3.0]), lambda: False))
+    await asyncio.sleep(0)
+    gone.append(True)
+    with pytest.raises(ClientGoneError):
+        await hangs_up
     await asyncio.gather(stays, also_stays)
     assert upstream.calls == [[0.0], [3.0]]
     assert together.waiting == 0

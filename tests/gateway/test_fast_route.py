@@ -1,5 +1,6 @@
 """The fast route against the declared one: the same answers byte for byte, and the same errors."""
 
+import asyncio
 import json
 import random
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from sepal.contracts import wire
 from sepal.contracts.catalogue import load_contracts
 from sepal.gateway.app import create_app
 from sepal.settings import Settings
@@ -115,6 +117,34 @@ async def test_an_error_from_upstream_is_told_alike(model_server: FakeModelServe
         ]
     assert answers[0] == answers[1]
     assert answers[0][0] == 503
+
+
+async def test_the_row_of_a_client_that_hangs_up_while_it_waits_is_not_sent(
+    model_server: FakeModelServer,
+) -> None:
+    seen: list[float] = []
+
+    async def slowly(request: aiohttp.web.Request) -> aiohttp.web.StreamResponse:
+        body = await request.read()
+        seen.extend(wire.unpack(body)[::4])
+        await asyncio.sleep(0.1)
+        return model_server.answer("ride_duration", body)
+
+    model_server.respond = slowly
+    async with gateway(settings_for(model_server)) as client:
+        first = asyncio.create_task(post(client, {**RIDE, "PULocationID": 1}))
+        await asyncio.sleep(0.03)
+        second = asyncio.create_task(post(client, {**RIDE, "PULocationID": 2}))
+        third = asyncio.create_task(post(client, {**RIDE, "PULocationID": 3}))
+        await asyncio.sleep(0.03)
+        second.cancel()
+        assert [await first, await third] == [0.5, 1.5]
+    assert 2.0 not in seen
+
+
+async def post(client: aiohttp.ClientSession, row: dict[str, Any]) -> float:
+    async with client.post("/ride_duration/predict", json=row) as response:
+        return float((await response.json())["output"])
 
 
 async def test_a_body_in_many_pieces_is_answered_like_one_in_one(model_server: FakeModelServer) -> None:

@@ -9,11 +9,14 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from sepal.errors import ModelServerTimeoutError, OverloadedError
+from sepal.errors import ClientGoneError, ModelServerTimeoutError, OverloadedError
 from sepal.gateway.answers import Answers, joined
 
 Send = Callable[[bytes], Awaitable[Answers]]
 """One upstream call: encoded rows to their answers, or an exception."""
+
+Gone = Callable[[], bool]
+"""Whether the client that asked has hung up."""
 
 _SHARES = 4
 """While others wait, one request takes at most this part of a call's rows in its turn."""
@@ -29,6 +32,7 @@ class _Request:
     n_rows: int
     deadline: float
     future: "asyncio.Future[Answers] | None"
+    gone: Gone
     taken: int = 0
     missing: int = 0
     parts: dict[int, Answers] = field(default_factory=dict)
@@ -108,18 +112,20 @@ class Coalescer:
         """Rows that wait for a call."""
         return self._waiting
 
-    async def score(self, rows: bytes) -> Answers:
+    async def score(self, rows: bytes, gone: Gone = lambda: False) -> Answers:
         """The answers to encoded rows, in their order.
 
-        Raises OverloadedError at once if too many rows wait, ModelServerTimeoutError at
-        the deadline, and whatever the call that held the rows raised.
+        Rows of a caller that was cancelled are not sent, nor, with a ClientGoneError, those
+        whose client has `gone`. Raises OverloadedError at once if too many rows wait,
+        ModelServerTimeoutError at the deadline, and whatever the call that held the rows
+        raised.
         """
         n_rows = len(rows) // self._row_bytes
         if self._waiting + n_rows > self._max_waiting:
             raise OverloadedError("Too many rows wait for the model server. Try again shortly.")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Answers] = loop.create_future()
-        request = _Request(rows, n_rows, loop.time() + self._timeout, future, missing=n_rows)
+        request = _Request(rows, n_rows, loop.time() + self._timeout, future, gone, missing=n_rows)
         self._queue.append(request)
         self._waiting += n_rows
         self._watch(request, loop)
@@ -155,7 +161,10 @@ class Coalescer:
             request = self._queue.popleft()
             left = request.n_rows - request.taken
             if not left:
-                continue  # its caller has gone
+                continue  # its caller was cancelled
+            if request.gone():
+                request.finish(ClientGoneError("The client has gone."))
+                continue
             n_rows = min(left, room, self._share if self._queue else room)
             slices.append(_Slice(request, request.taken, n_rows))
             request.taken += n_rows

@@ -18,6 +18,7 @@ from sepal.contracts import Contract, Features
 from sepal.errors import SepalError
 from sepal.gateway import problems
 from sepal.gateway.answers import Formatter, formatter
+from sepal.gateway.coalescer import Gone
 from sepal.gateway.prediction import Predictor, prediction_path
 from sepal.gateway.request_id import identify
 from sepal.settings import Settings
@@ -93,7 +94,7 @@ class FastRoute:
             return
         identity = identify(scope)
         try:
-            answers = self._format(await self._predictor().predict(rows))
+            answers = self._format(await self._predictor().predict(rows, _gone(receive)))
         except SepalError as error:
             await problems.known(scope, error, self._settings.retry_after)(scope, receive, send)
             return
@@ -130,6 +131,12 @@ class FastRoute:
         if len(received) == 1:
             return bytes(received[0]["body"])
         return b"".join(message["body"] for message in received)
+
+
+def _gone(receive: Receive) -> Gone:
+    """Whether the client has hung up, as far as uvicorn knows; asking costs no turn of the event loop."""
+    request = getattr(receive, "__self__", None)
+    return lambda: getattr(request, "disconnected", False)
 
 
 def _again(received: list[Message], receive: Receive) -> Receive:

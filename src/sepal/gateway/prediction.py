@@ -1,16 +1,21 @@
 """Prediction without a protocol: rows of a contract in, answers out."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from functools import partial
+from typing import Protocol
 
 from sepal.contracts import Contract, Features, wire
 from sepal.gateway.answers import Answers, joined
-from sepal.gateway.coalescer import Coalescer
+from sepal.gateway.coalescer import Coalescer, Gone, Send
 from sepal.gateway.upstream import ModelServer
 from sepal.settings import Settings
 
-Score = Callable[[bytes], Awaitable[Answers]]
-"""From encoded rows of one model to their answers."""
+
+class Score(Protocol):
+    """From encoded rows of one model to their answers."""
+
+    def __call__(self, rows: bytes, gone: Gone = ...) -> Awaitable[Answers]:
+        """Score them, unless the client has gone before they are sent."""
 
 
 class Predictor:
@@ -20,9 +25,12 @@ class Predictor:
         self.contract = contract
         self._score = score
 
-    async def predict(self, rows: Sequence[Features]) -> Answers:
-        """The answers to validated rows, in order; UpstreamError or OverloadedError if there are none."""
-        return await self._score(self.contract.encode(rows))
+    async def predict(self, rows: Sequence[Features], gone: Gone = lambda: False) -> Answers:
+        """The answers to validated rows, in order; UpstreamError or OverloadedError if there are none.
+
+        Rows that still wait when the client has `gone` are not sent: ClientGoneError.
+        """
+        return await self._score(self.contract.encode(rows), gone)
 
 
 def prediction_path(contract: Contract, probabilities: bool) -> str:
@@ -48,7 +56,8 @@ def make_predictor(contract: Contract, model_server: ModelServer, settings: Sett
     return Predictor(contract, coalescer.score)
 
 
-async def _in_calls(send: Score, call_bytes: int, rows: bytes) -> Answers:
+async def _in_calls(send: Send, call_bytes: int, rows: bytes, gone: Gone = lambda: False) -> Answers:
     """The plain way: a request's rows in calls of their own, one after the other."""
+    del gone  # they do not wait
     parts = [await send(rows[at : at + call_bytes]) for at in range(0, len(rows), call_bytes)]
     return joined(parts) if len(parts) > 1 else parts[0]
