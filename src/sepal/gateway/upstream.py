@@ -24,7 +24,7 @@ _LARGEST_STATUS = 2**20
 
 
 class ModelServer:
-    """Scores rows by calling the model server. It may be away: every call finds out anew."""
+    """Scores rows by calling the model server. It may be away: the breaker finds out when it is back."""
 
     def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
         self._session = session
