@@ -25,8 +25,7 @@ def documents_of(contract: Contract) -> st.SearchStrategy[dict[str, Any]]:
 
 def values_of(column: Feature) -> st.SearchStrategy[Any]:
     """Any value of a feature, as JSON has it."""
-    low = column.at_least if column.at_least is not None else column.greater_than
-    high = column.at_most if column.at_most is not None else column.less_than
+    low, high = column.range
     if column.kind == "category":
         return st.sampled_from(column.categories)
     if column.kind == "boolean":

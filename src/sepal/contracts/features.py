@@ -162,6 +162,13 @@ class Feature:
         described._check_exactness()
         return described
 
+    @property
+    def range(self) -> tuple[float | None, float | None]:
+        """The lower and the upper end of its values, themselves taken or not; None where it is open."""
+        low = self.at_least if self.at_least is not None else self.greater_than
+        high = self.at_most if self.at_most is not None else self.less_than
+        return low, high
+
     @cached_property
     def encode(self) -> Callable[[Any], float]:
         """The function from a value of this feature to its float64; None becomes NaN."""
@@ -181,8 +188,7 @@ class Feature:
         return lambda number: None if number != number else decode(number)
 
     def _check_exactness(self) -> None:
-        low = self.at_least if self.at_least is not None else self.greater_than
-        high = self.at_most if self.at_most is not None else self.less_than
+        low, high = self.range
         if self.kind not in ("integer", "time"):
             return
         if low is None or high is None or max(abs(low), abs(high)) > _LARGEST[self.kind]:

@@ -56,8 +56,7 @@ def random_rows(contract: Contract, n_rows: int = RANDOM_ROWS, seed: int = 0) ->
 
 
 def _draw(column: Feature, generator: np.random.Generator, n_rows: int) -> Matrix:
-    low = column.at_least if column.at_least is not None else column.greater_than
-    high = column.at_most if column.at_most is not None else column.less_than
+    low, high = column.range
     if column.kind == "category":
         values = generator.integers(0, len(column.categories), n_rows).astype(np.float64)
     elif column.kind == "boolean":
