@@ -11,7 +11,8 @@ import pytest
 from model_training.pipelines.train import train
 from model_training.recipe import load_recipes
 from sepal import errors
-from sepal.cli import app, models_app
+from sepal.cli.commands import app
+from sepal.cli.models import app as models_app
 from sepal.contracts.catalogue import load_contracts
 from sepal.errors import SepalError
 from sepal.registry import Registry

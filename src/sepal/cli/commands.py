@@ -1,4 +1,4 @@
-"""The command line: reads arguments and settings, calls the parts, prints, and sets the exit code."""
+"""The commands: `sepal train`, `sepal serve`, and the groups of commands beside them."""
 
 import asyncio
 import sys
@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
+from sepal.cli.models import app as models_app
+from sepal.cli.terminal import console, say
 from sepal.contracts.catalogue import load_contracts, pick
 from sepal.errors import NoChampionError, told_in_one_line
 from sepal.settings import Settings, load_settings
@@ -21,10 +21,7 @@ app = typer.Typer(
     epilog="Example: `sepal train iris && sepal serve iris`",
     pretty_exceptions_enable=False,
 )
-models_app = typer.Typer(no_args_is_help=True, help="Shows the versions of models.")
 app.add_typer(models_app, name="models", epilog="Example: `sepal models list`")
-
-console = Console()
 
 
 def main() -> NoReturn:
@@ -90,53 +87,7 @@ def serve(
             if not train_missing:
                 raise
             _train(settings, model)
-    asyncio.run(Supervisor(settings, contracts, _say).run())
-
-
-@models_app.command("list", epilog="Example: `sepal models list iris`")
-def list_versions(
-    model: Annotated[str | None, typer.Argument(help="One model; by default all.")] = None,
-) -> None:
-    """List the versions of one model, or of all."""
-    from sepal.registry import Registry
-
-    settings = load_settings()
-    if model is not None:
-        pick(load_contracts(settings.contracts_path), model, "model")
-    with Registry.open(settings) as registry:
-        versions = registry.versions(model)
-    if not versions:
-        _say(f"No version of {model or 'any model'} yet. Make one: sepal train {model or 'iris'}")
-        return
-    table = Table("model", "version", "aliases", "trained (UTC)", "rows", "test metrics")
-    for version in versions:
-        table.add_row(
-            version.model,
-            version.name,
-            ", ".join(version.aliases),
-            f"{version.created_at:%Y-%m-%d %H:%M:%S}",
-            f"{version.train_rows:,}",
-            ", ".join(f"{name} {value:.4g}" for name, value in version.metrics.get("test", {}).items()),
-        )
-    console.print(table)
-
-
-@models_app.command("show", epilog="Example: `sepal models show iris log_reg_1`")
-def show_version(
-    model: Annotated[str, typer.Argument(help="The model, such as iris.")],
-    version: Annotated[
-        str | None, typer.Argument(help="The version, such as log_reg_1; by default the champion.")
-    ] = None,
-) -> None:
-    """Show one version: where it comes from and how good it is."""
-    from model_training.pipelines.report import report
-    from sepal.registry import Registry
-
-    settings = load_settings()
-    pick(load_contracts(settings.contracts_path), model, "model")
-    with Registry.open(settings) as registry:
-        found = registry.version(model, version) if version else registry.champion(model)
-    console.print(report(found))
+    asyncio.run(Supervisor(settings, contracts, say).run())
 
 
 def _train(
@@ -170,7 +121,3 @@ def _train(
                 progress=progress,
             )
     console.print(report(version))
-
-
-def _say(line: str) -> None:
-    console.print(line, soft_wrap=True, highlight=False, markup=False)
