@@ -17,7 +17,7 @@ from model_training.tables import TrainingData
 from sepal.contracts import Contract, Labels
 from sepal.errors import DataError, NotFoundError
 from sepal.registry.versions import Draft, Version
-from sepal.scoring.proof import AGREES, compiled_agrees
+from sepal.scoring.proof import AGREES, compiled_agrees, dumped_evaluator
 
 DEFAULT_SEED = 0
 
@@ -136,10 +136,11 @@ def fingerprint(*parts: TrainingData) -> str:
 def _draft(contract: Contract, algorithm: str, pipeline: Pipeline, split: Split, seed: int) -> Draft:
     target = contract.target
     mean = None if isinstance(target, Labels) else float(split.train.y.mean())
+    rows = np.vstack((split.train.X, split.test.X))
     details: dict[str, Any] = {
         "seed": seed,
         "dropped": split.dropped,
-        AGREES: compiled_agrees(contract, pipeline, np.vstack((split.train.X, split.test.X))),
+        AGREES: compiled_agrees(contract, pipeline, rows),
     }
     if isinstance(target, Labels):
         details["confusion_matrix"] = confusion(target, pipeline, split.test.X, split.test.y)
@@ -147,6 +148,7 @@ def _draft(contract: Contract, algorithm: str, pipeline: Pipeline, split: Split,
         model=contract.name,
         algorithm=algorithm,
         pipeline=pipeline,
+        evaluator=dumped_evaluator(contract, pipeline, rows),
         contract_signature=contract.signature,
         metrics=_metrics(contract, pipeline, split, mean),
         details=details,

@@ -113,3 +113,15 @@ def test_a_pipeline_with_code_that_the_model_server_lacks_is_refused(registry: R
     with pytest.raises(ArtefactError, match=r"contains model_training\.recipe\.load_recipes"):
         registry.register(draft_of(homeless))
     assert registry.versions() == []
+
+
+def test_a_dumped_evaluator_is_loaded_only_as_it_was_registered(
+    registry: Registry, pipeline: Pipeline
+) -> None:
+    version = registry.register(draft_of(pipeline, evaluator=b"arrays"))
+    plain = registry.register(draft_of(pipeline))
+    assert registry.artefacts.load_evaluator(version) == b"arrays"
+    assert registry.artefacts.load_evaluator(plain) is None
+    registry.artefacts.path(version.tag).with_name("evaluator.npz").write_bytes(b"arrayz")
+    with pytest.raises(ArtefactError, match="is not the artefact that was registered"):
+        registry.artefacts.load_evaluator(version)

@@ -1,5 +1,7 @@
 """Compiled evaluators: scikit-learn's answers without its checks, used only once that is proven."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -16,8 +18,17 @@ from model_training.tables import read_examples
 from sepal.contracts.iris import contract as iris
 from sepal.contracts.ride_duration import contract as ride
 from sepal.registry import Version
-from sepal.scoring.evaluators import compiled_classifier, compiled_regressor, plain_classifier
-from sepal.scoring.proof import AGREES, classifiers_agree, compiled_agrees, random_rows, regressors_agree
+from sepal.scoring.evaluators import PlainClassifier, compiled_classifier, compiled_regressor
+from sepal.scoring.linear import LinearEvaluator, Positions, dump, load
+from sepal.scoring.matrix import Matrix
+from sepal.scoring.proof import (
+    AGREES,
+    classifiers_agree,
+    compiled_agrees,
+    dumped_evaluator,
+    random_rows,
+    regressors_agree,
+)
 from sepal.scoring.scorer import scorer
 from sepal.settings import Settings
 
@@ -28,7 +39,7 @@ LABELS = np.array(["a", "b", "c"])[np.arange(300) % 3]
 def test_the_shipped_classifier_is_compiled_and_answers_a_million_random_rows_alike() -> None:
     data = read_examples(Settings().data_dir / "Iris.csv", iris)
     pipeline = log_reg(0).fit(data.X, data.y)
-    compiled, plain = compiled_classifier(pipeline), plain_classifier(pipeline)
+    compiled, plain = compiled_classifier(pipeline), PlainClassifier(pipeline)
     assert compiled is not None
     for seed in range(10):
         rows = random_rows(iris, 100_000, seed)
@@ -42,7 +53,7 @@ def test_few_rows_are_answered_like_many(n_rows: int) -> None:
     pipeline = make_pipeline(StandardScaler(), LogisticRegression()).fit(ROWS, LABELS)
     compiled = compiled_classifier(pipeline)
     assert compiled is not None
-    assert classifiers_agree(plain_classifier(pipeline), compiled, ROWS[:n_rows])
+    assert classifiers_agree(PlainClassifier(pipeline), compiled, ROWS[:n_rows])
 
 
 @pytest.mark.parametrize(
@@ -59,14 +70,14 @@ def test_every_shape_of_a_linear_classifier_is_compiled(pipeline: Any, classes: 
     pipeline.fit(ROWS, LABELS if classes == 3 else np.where(ROWS[:, 0] > 15, "a", "b"))
     compiled = compiled_classifier(pipeline)
     assert compiled is not None
-    assert classifiers_agree(plain_classifier(pipeline), compiled, ROWS)
+    assert classifiers_agree(PlainClassifier(pipeline), compiled, ROWS)
 
 
 @pytest.mark.parametrize("classes", [2, 3])
 def test_a_forest_is_compiled_and_answers_to_the_last_bit(classes: int) -> None:
     labels = LABELS if classes == 3 else np.where(ROWS[:, 0] > 15, "a", "b")
     pipeline = make_pipeline(StandardScaler(), RandomForestClassifier(20, random_state=0)).fit(ROWS, labels)
-    compiled, plain = compiled_classifier(pipeline), plain_classifier(pipeline)
+    compiled, plain = compiled_classifier(pipeline), PlainClassifier(pipeline)
     assert compiled is not None
     rows = random_rows(iris, 10_000)
     for answer, expected in zip(compiled(rows), plain(rows), strict=True):
@@ -100,13 +111,14 @@ def test_anything_else_is_left_to_scikit_learn(
 
 def test_an_evaluator_that_answers_otherwise_is_found_out(version: Version) -> None:
     pipeline = make_pipeline(StandardScaler(), LogisticRegression()).fit(ROWS, LABELS)
-    plain = plain_classifier(pipeline)
+    plain = PlainClassifier(pipeline)
 
-    def off_by_little(rows: Any) -> Any:  # noqa: ANN401
-        positions, probabilities = plain(rows)
-        return positions, probabilities + 1e-11
+    class OffByLittle(PlainClassifier):
+        def __call__(self, rows: Matrix) -> tuple[Positions, Matrix]:
+            positions, probabilities = super().__call__(rows)
+            return positions, probabilities + 1e-11
 
-    assert not classifiers_agree(plain, off_by_little, ROWS)
+    assert not classifiers_agree(plain, OffByLittle(pipeline), ROWS)
     assert not regressors_agree(lambda rows: rows[:, 0], lambda rows: rows[:, 0] * (1 + 1e-9), ROWS)
     del version
 
@@ -138,3 +150,24 @@ def test_random_rows_are_rows_that_the_contract_takes() -> None:
 
 def test_a_pipeline_without_an_evaluator_has_nothing_to_agree() -> None:
     assert compiled_agrees(iris, ExtraTreesClassifier(3).fit(ROWS, LABELS), ROWS) is None
+
+
+@pytest.mark.parametrize("classes", [1, 2, 3])
+def test_a_dumped_evaluator_answers_to_the_last_bit_and_needs_no_scikit_learn(classes: int) -> None:
+    labels = LABELS if classes == 3 else np.where(ROWS[:, 0] > 15, "a", "b")
+    last = LinearRegression() if classes == 1 else LogisticRegression()
+    pipeline = make_pipeline(StandardScaler(), last).fit(ROWS, ROWS[:, 1] if classes == 1 else labels)
+    evaluator = (compiled_regressor if classes == 1 else compiled_classifier)(pipeline)
+    assert isinstance(evaluator, LinearEvaluator)
+    again = load(dump(evaluator))
+    for answer, expected in zip(again(ROWS), evaluator(ROWS), strict=True):
+        assert np.array_equal(answer, expected)
+    alone = "import sys, sepal.scoring.linear; sys.exit('sklearn' in sys.modules or 'scipy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", alone], check=False).returncode == 0
+
+
+def test_only_a_proven_linear_evaluator_is_dumped() -> None:
+    labels = np.array(iris.target.names)[np.arange(300) % 3]  # type: ignore[union-attr]
+    assert dumped_evaluator(iris, LogisticRegression().fit(ROWS, labels), ROWS) is not None
+    assert dumped_evaluator(iris, RandomForestClassifier(2).fit(ROWS, labels), ROWS) is None
+    assert dumped_evaluator(iris, ExtraTreesClassifier(2).fit(ROWS, labels), ROWS) is None

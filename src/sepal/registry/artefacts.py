@@ -22,6 +22,9 @@ from sepal.errors import ArtefactError
 from sepal.registry.versions import Version
 
 ARTEFACT = "model.pkl"
+EVALUATOR = "evaluator.npz"
+EVALUATOR_SHA256 = "evaluator_sha256"
+"""Under this name a version's details have the SHA-256 of its dumped evaluator."""
 
 _LIBRARIES = ("scikit-learn", "numpy")
 _NOT_AT_THE_SERVER = ("__main__", "model_training", "sepal_found_")
@@ -50,13 +53,15 @@ class ArtefactStore:
         return self._folder(tag) / ARTEFACT
 
     @contextmanager
-    def stage(self, pipeline: object) -> Iterator["StagedArtefact"]:
+    def stage(self, pipeline: object, evaluator: bytes | None = None) -> Iterator["StagedArtefact"]:
         """Write a pipeline to a folder of its own, durably; the folder is gone at the end."""
         pickled = pickle.dumps(pipeline, protocol=5)
         _refuse_homeless_classes(pickled)
         with _locked_folder(self._home / "staging") as folder:
             _import_bentoml()
             _write_durably(folder / ARTEFACT, pickled)
+            if evaluator is not None:
+                _write_durably(folder / EVALUATOR, evaluator)
             yield StagedArtefact(self, folder, hashlib.sha256(pickled).hexdigest())
 
     def load(self, version: Version) -> Any:  # noqa: ANN401 (any scikit-learn estimator)
@@ -64,16 +69,7 @@ class ArtefactStore:
 
         Raises ArtefactError naming the version and what is wrong with it.
         """
-        path = self.path(version.tag)
-        try:
-            pickled = path.read_bytes()
-        except OSError as error:
-            raise ArtefactError(f"{version.tag} can't be read: {error}. Restore its file.") from error
-        if (found := hashlib.sha256(pickled).hexdigest()) != version.artefact_sha256:
-            raise ArtefactError(
-                f"{version.tag} is not the artefact that was registered: {path} has SHA-256 {found}, "
-                f"the registry has {version.artefact_sha256}. Restore its file."
-            )
+        pickled = self._read_checked(version, ARTEFACT, version.artefact_sha256)
         _check_libraries(version)
         with warnings.catch_warnings():
             warnings.simplefilter("error")
@@ -81,6 +77,30 @@ class ArtefactStore:
                 return pickle.loads(pickled)  # noqa: S301 (the checksum is the registry's)
             except Exception as error:
                 raise ArtefactError(f"{version.tag} can't be loaded: {error}.") from error
+
+    def load_evaluator(self, version: Version) -> bytes | None:
+        """A version's dumped evaluator, if it has one, once all that `load` checks is found to match.
+
+        It answers without scikit-learn, whose import takes a second and 150 MB.
+        """
+        if (sha256 := version.details.get(EVALUATOR_SHA256)) is None:
+            return None
+        self._read_checked(version, ARTEFACT, version.artefact_sha256)
+        _check_libraries(version)
+        return self._read_checked(version, EVALUATOR, sha256)
+
+    def _read_checked(self, version: Version, name: str, sha256: str) -> bytes:
+        path = self._folder(version.tag) / name
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise ArtefactError(f"{version.tag} can't be read: {error}. Restore its file.") from error
+        if (found := hashlib.sha256(content).hexdigest()) != sha256:
+            raise ArtefactError(
+                f"{version.tag} is not the artefact that was registered: {path} has SHA-256 {found}, "
+                f"the registry has {sha256}. Restore its file."
+            )
+        return content
 
     def place(self, made: Path, tag: str) -> None:
         """Move a complete folder to where the tag's artefact belongs."""
@@ -114,7 +134,9 @@ class StagedArtefact:
         set aside, not destroyed.
         """
         made = _make_bentoml_model(self.folder, tag)
-        (self.folder / ARTEFACT).rename(made / ARTEFACT)
+        for name in (ARTEFACT, EVALUATOR):
+            if (self.folder / name).exists():
+                (self.folder / name).rename(made / name)
         _flush_folder(made)
         self.store.place(made, tag)
 

@@ -1,6 +1,7 @@
 """The registry: makes versions, knows which is champion, and keeps the record."""
 
 import getpass
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -10,7 +11,7 @@ from sqlalchemy import Connection, RowMapping, insert, select, text, update
 
 from sepal.errors import NoChampionError, NotFoundError
 from sepal.registry import tables
-from sepal.registry.artefacts import ArtefactStore, libraries
+from sepal.registry.artefacts import EVALUATOR_SHA256, ArtefactStore, libraries
 from sepal.registry.database import Database
 from sepal.registry.versions import Draft, Version
 from sepal.settings import Settings
@@ -44,7 +45,10 @@ class Registry:
         the version, commit. Killed anywhere, there is either the whole version or none,
         and the next training gets the same number.
         """
-        with self.artefacts.stage(draft.pipeline) as staged, self._database.writing() as connection:
+        with (
+            self.artefacts.stage(draft.pipeline, draft.evaluator) as staged,
+            self._database.writing() as connection,
+        ):
             version = _version(draft, _next_number(connection, draft.model), staged.sha256)
             staged.publish(version.tag)
             _record(connection, version)
@@ -99,12 +103,18 @@ def _version(draft: Draft, number: int, sha256: str) -> Version:
         artefact_sha256=sha256,
         libraries=libraries(),
         metrics=draft.metrics,
-        details=draft.details,
+        details=_details(draft),
         data_source=draft.data_source,
         data_fingerprint=draft.data_fingerprint,
         train_rows=draft.train_rows,
         test_rows=draft.test_rows,
     )
+
+
+def _details(draft: Draft) -> Mapping[str, Any]:
+    if draft.evaluator is None:
+        return draft.details
+    return {**draft.details, EVALUATOR_SHA256: hashlib.sha256(draft.evaluator).hexdigest()}
 
 
 def _record(connection: Connection, version: Version) -> None:

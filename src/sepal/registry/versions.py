@@ -14,7 +14,8 @@ class Draft:
     """A fitted pipeline that is to become a version, and all that is to be recorded of it.
 
     `data_fingerprint` is the SHA-256 of the rows it was fitted and tested on; `details`
-    holds what is no single number, such as a confusion matrix, as JSON.
+    holds what is no single number, such as a confusion matrix, as JSON. `evaluator` is the
+    pipeline as `scoring.linear` dumps it, if it can and that is proven to answer alike.
     """
 
     model: str
@@ -27,6 +28,7 @@ class Draft:
     data_fingerprint: str
     train_rows: int
     test_rows: int
+    evaluator: bytes | None = None
 
 
 @dataclass(frozen=True)

@@ -6,119 +6,120 @@ arithmetic, in the same order and precision, on input that the contract has chec
 """
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.special import expit
 from sklearn.base import BaseEstimator
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
+from sepal.scoring.linear import Linear, LinearClassifier, LinearRegressor, Positions
 from sepal.scoring.matrix import Matrix
 
-Positions: TypeAlias = NDArray[np.intp]
 
-Classify: TypeAlias = Callable[[Matrix], tuple[Positions, Matrix]]
-"""From rows to each one's position in `classes_` and its probabilities, (n_rows, n_classes)."""
+class Classify(Protocol):
+    """From rows to labels: with their probabilities, or more cheaply without."""
+
+    def positions(self, rows: Matrix) -> Positions:
+        """Each row's position in the pipeline's `classes_`."""
+        ...
+
+    def __call__(self, rows: Matrix) -> tuple[Positions, Matrix]:
+        """Each row's position in the pipeline's `classes_`, and its probabilities, (n_rows, n_classes)."""
+        ...
+
 
 Regress: TypeAlias = Callable[[Matrix], Matrix]
 """From rows to one number each, (n_rows,)."""
 
 
-def plain_classifier(pipeline: Any) -> Classify:  # noqa: ANN401 (any scikit-learn estimator)
-    """scikit-learn's own answer."""
-    classes = pipeline.classes_
+class PlainClassifier:
+    """scikit-learn's own answers."""
 
-    def classify(rows: Matrix) -> tuple[Positions, Matrix]:
-        return np.searchsorted(classes, pipeline.predict(rows)), pipeline.predict_proba(rows)
+    def __init__(self, pipeline: Any) -> None:  # noqa: ANN401 (any scikit-learn estimator)
+        self._pipeline = pipeline
 
-    return classify
+    def positions(self, rows: Matrix) -> Positions:
+        """As `Classify` says."""
+        predicted = self._pipeline.predict(rows)
+        positions: Positions = np.zeros(len(rows), dtype=np.intp)
+        for position, label in enumerate(self._pipeline.classes_):
+            positions[predicted == label] = position
+        return positions
+
+    def __call__(self, rows: Matrix) -> tuple[Positions, Matrix]:
+        """As `Classify` says."""
+        return self.positions(rows), self._pipeline.predict_proba(rows)
+
+
+class ForestClassifier:
+    """scikit-learn's own compiled trees one after the other, without its thread pool around them."""
+
+    def __init__(self, scale: Callable[[Matrix], Matrix], forest: RandomForestClassifier) -> None:
+        self._scale = scale
+        self._trees = [estimator.tree_ for estimator in forest.estimators_]
+        self._n_classes = len(forest.classes_)
+
+    def positions(self, rows: Matrix) -> Positions:
+        """As `Classify` says."""
+        return self(rows)[0]
+
+    def __call__(self, rows: Matrix) -> tuple[Positions, Matrix]:
+        """As `Classify` says."""
+        scaled = np.ascontiguousarray(self._scale(rows), dtype=np.float32)  # what the trees compare
+        probabilities = np.zeros((len(rows), self._n_classes))
+        for tree in self._trees:
+            probabilities += tree.predict(scaled)
+        probabilities /= len(self._trees)
+        return probabilities.argmax(axis=1), probabilities
 
 
 def compiled_classifier(pipeline: Any) -> Classify | None:  # noqa: ANN401
     """The same of scalers and a logistic regression or a random forest; None for any other pipeline."""
     *before, last = _steps(pipeline)
-    scale = _compiled_scalers(before)
-    if scale is None:
+    operations = _scaling(before)
+    if operations is None:
         return None
     if type(last) is LogisticRegression:
-        return _logistic(scale, last)
+        return LinearClassifier(Linear(operations, np.ascontiguousarray(last.coef_.T), last.intercept_))
     if type(last) is RandomForestClassifier and last.n_outputs_ == 1:
-        return _forest(scale, last)
+        return ForestClassifier(_scaler(operations), last)
     return None
-
-
-def _logistic(scale: Callable[[Matrix], Matrix], last: Any) -> Classify:  # noqa: ANN401
-    weights, intercept = np.ascontiguousarray(last.coef_.T), last.intercept_
-
-    def classify_two(rows: Matrix) -> tuple[Positions, Matrix]:
-        decision = (scale(rows) @ weights + intercept)[:, 0]
-        second = expit(decision)
-        return (decision > 0).astype(np.intp), np.stack((1 - second, second), axis=1)
-
-    def classify_many(rows: Matrix) -> tuple[Positions, Matrix]:
-        decision = scale(rows) @ weights + intercept
-        positions = decision.argmax(axis=1)
-        decision -= decision.max(axis=1, keepdims=True)
-        np.exp(decision, out=decision)
-        decision /= decision.sum(axis=1, keepdims=True)
-        return positions, decision
-
-    return classify_two if len(last.classes_) == 2 else classify_many
-
-
-def _forest(scale: Callable[[Matrix], Matrix], last: Any) -> Classify:  # noqa: ANN401
-    """scikit-learn's own compiled trees one after the other, without its thread pool around them."""
-    trees = [estimator.tree_ for estimator in last.estimators_]
-    n_classes = len(last.classes_)
-
-    def classify(rows: Matrix) -> tuple[Positions, Matrix]:
-        scaled = np.ascontiguousarray(scale(rows), dtype=np.float32)  # what the trees compare
-        probabilities = np.zeros((len(rows), n_classes))
-        for tree in trees:
-            probabilities += tree.predict(scaled)
-        probabilities /= len(trees)
-        return probabilities.argmax(axis=1), probabilities
-
-    return classify
 
 
 def compiled_regressor(pipeline: Any) -> Regress | None:  # noqa: ANN401
     """What scalers and a linear regression predict; None for any other pipeline."""
     *before, last = _steps(pipeline)
-    scale = _compiled_scalers(before)
-    if scale is None or type(last) not in (LinearRegression, Ridge) or last.coef_.ndim != 1:
+    operations = _scaling(before)
+    if operations is None or type(last) not in (LinearRegression, Ridge) or last.coef_.ndim != 1:
         return None
-    weights, intercept = last.coef_, last.intercept_
-
-    def regress(rows: Matrix) -> Matrix:
-        predicted: Matrix = scale(rows) @ weights + intercept
-        return predicted
-
-    return regress
+    weights = np.ascontiguousarray(last.coef_[:, np.newaxis])
+    return LinearRegressor(Linear(operations, weights, np.atleast_1d(np.asarray(last.intercept_, float))))
 
 
 def _steps(pipeline: Any) -> list[BaseEstimator]:  # noqa: ANN401
     return [step for _, step in pipeline.steps] if isinstance(pipeline, Pipeline) else [pipeline]
 
 
-def _compiled_scalers(steps: list[BaseEstimator]) -> Callable[[Matrix], Matrix] | None:
-    """The scalers one after the other as one function; None if there is anything else."""
+def _scaling(steps: list[BaseEstimator]) -> tuple[tuple[str, Matrix], ...] | None:
+    """The scalers one after the other, as operations of `Linear`; None if there is anything else."""
     if any(type(step) is not StandardScaler for step in steps):
         return None
-    operations: list[tuple[np.ufunc, Matrix]] = []
+    operations: list[tuple[str, Matrix]] = []
     for step in steps:
         if step.with_mean:
-            operations.append((np.subtract, step.mean_))
+            operations.append(("subtract", step.mean_))
         if step.with_std:
-            operations.append((np.divide, step.scale_))
+            operations.append(("divide", step.scale_))
+    return tuple(operations)
 
+
+def _scaler(operations: tuple[tuple[str, Matrix], ...]) -> Callable[[Matrix], Matrix]:
     def scale(rows: Matrix) -> Matrix:
-        for operation, by in operations:
-            rows = operation(rows, by)
+        for name, operand in operations:
+            rows = getattr(np, name)(rows, operand)
         return rows
 
     return scale

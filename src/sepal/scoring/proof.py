@@ -7,11 +7,12 @@ import numpy as np
 from sepal.contracts import Contract, Feature, Labels
 from sepal.scoring.evaluators import (
     Classify,
+    PlainClassifier,
     Regress,
     compiled_classifier,
     compiled_regressor,
-    plain_classifier,
 )
+from sepal.scoring.linear import LinearEvaluator, dump
 from sepal.scoring.matrix import Matrix
 
 TOLERANCE = 1e-12
@@ -28,9 +29,19 @@ def compiled_agrees(contract: Contract, pipeline: Any, rows: Matrix) -> bool | N
     """Whether the pipeline's compiled evaluator answers these rows as scikit-learn; None if it has none."""
     if isinstance(contract.target, Labels):
         classify = compiled_classifier(pipeline)
-        return classify and classifiers_agree(plain_classifier(pipeline), classify, rows)
+        return None if classify is None else classifiers_agree(PlainClassifier(pipeline), classify, rows)
     regress = compiled_regressor(pipeline)
-    return regress and regressors_agree(pipeline.predict, regress, rows)
+    return None if regress is None else regressors_agree(pipeline.predict, regress, rows)
+
+
+def dumped_evaluator(contract: Contract, pipeline: Any, rows: Matrix) -> bytes | None:  # noqa: ANN401
+    """The pipeline's linear evaluator as a file; None if it has none, or one that is not proven."""
+    compiler = compiled_classifier if isinstance(contract.target, Labels) else compiled_regressor
+    evaluator = compiler(pipeline)
+    if not isinstance(evaluator, LinearEvaluator):
+        return None
+    proven = all(compiled_agrees(contract, pipeline, some) for some in (rows, random_rows(contract)))
+    return dump(evaluator) if proven else None
 
 
 def classifiers_agree(plain: Classify, compiled: Classify, rows: Matrix) -> bool:

@@ -12,10 +12,10 @@ from sepal.errors import ArtefactError
 from sepal.registry import ArtefactStore, Version
 from sepal.scoring.evaluators import (
     Classify,
+    PlainClassifier,
     Regress,
     compiled_classifier,
     compiled_regressor,
-    plain_classifier,
 )
 from sepal.scoring.matrix import Matrix
 from sepal.scoring.proof import AGREES, compiled_agrees, random_rows
@@ -109,7 +109,7 @@ def _classifier(
         return quick
     if quick is None:
         _log_unknown(version)
-    return plain_classifier(pipeline)
+    return PlainClassifier(pipeline)
 
 
 def _regressor(version: Version, contract: Contract, pipeline: Any, *, compiled: bool) -> Regress:  # noqa: ANN401
