@@ -7,6 +7,11 @@ SepalError
 ├── NotFoundError             a name that is not there; says which are
 │   └── NoChampionError       a model that was never trained
 ├── DataError                 a file whose columns or rows can't be used
+│   ├── TooManyRejectedError  more rejected rows than were allowed
+│   └── ResumeError           another input, version or order than the run began with
+├── OutputBusyError           another run is writing the same output
+├── StorageError              a disk that is full, or can't be written
+├── StoppedError              a run that was told to stop, and can be resumed
 ├── ArtefactError             a stored version that must not be loaded
 ├── RegistryError             a database that can't be used as it is
 ├── ClientGoneError           the client has hung up; nobody reads this one
@@ -60,6 +65,36 @@ class DataError(SepalError):
     """A file whose columns or rows can't be used."""
 
     exit_code = 5
+
+
+class TooManyRejectedError(DataError):
+    """More rows of a file are rejected than were allowed."""
+
+    exit_code = 9
+
+
+class ResumeError(DataError):
+    """A run was begun with another input, version or options than it is to be resumed with."""
+
+    exit_code = 10
+
+
+class OutputBusyError(SepalError):
+    """Another run is writing the same output."""
+
+    exit_code = 11
+
+
+class StorageError(SepalError):
+    """A disk that is full, or a place that can't be written."""
+
+    exit_code = 12
+
+
+class StoppedError(SepalError):
+    """A run that was told to stop; it can be resumed."""
+
+    exit_code = 130
 
 
 class ArtefactError(SepalError):

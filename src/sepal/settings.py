@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, HttpUrl, ValidationError
+from pydantic import BeforeValidator, ByteSize, Field, HttpUrl, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from sepal.errors import ConfigurationError
@@ -119,6 +119,14 @@ class Settings(BaseSettings):
         description="Seconds after which the model server refuses a call that waits for its batch.",
     )
 
+    bulk_memory: Annotated[ByteSize, Field(ge=2**26)] = Field(
+        ByteSize(500 * 10**6), description="Bytes that a bulk run works in, however large its input."
+    )
+    bulk_workers: Annotated[int, Field(ge=0, le=64)] = Field(
+        0, description="Threads of a bulk run that score; 0 for as many as there are cores, up to 4."
+    )
+    bulk_columns: Count = Field(10_000, description="Columns that an input of a bulk run may have.")
+
     start_timeout: Seconds = Field(60.0, description="Seconds that `sepal serve` waits for both tiers.")
     stop_timeout: Seconds = Field(
         15.0, description="Seconds that a tier may take to finish its requests when it is stopped."
@@ -147,10 +155,13 @@ class Settings(BaseSettings):
         return f"http://{self.model_server_host}:{self.model_server_port}"
 
 
-def load_settings() -> Settings:
-    """The settings from the environment; ConfigurationError naming the variable and what is wrong."""
+def load_settings(**given: object) -> Settings:
+    """The settings from the environment, but for those that are given and not None.
+
+    ConfigurationError naming the variable and what is wrong.
+    """
     try:
-        return Settings()
+        return Settings.model_validate({name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
         wrong = "; ".join(
             f"SEPAL_{'_'.join(map(str, e['loc'])).upper()}={e['input']!r}: {e['msg']}"

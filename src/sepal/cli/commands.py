@@ -9,6 +9,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from sepal.cli.models import app as models_app
+from sepal.cli.score import score
 from sepal.cli.terminal import console, say
 from sepal.contracts.catalogue import load_contracts, pick
 from sepal.errors import NoChampionError, told_in_one_line
@@ -21,6 +22,7 @@ app = typer.Typer(
     epilog="Example: `sepal train iris && sepal serve iris`",
     pretty_exceptions_enable=False,
 )
+app.command(epilog="Example: `sepal score iris flowers.csv scored.csv --proba`")(score)
 app.add_typer(models_app, name="models", epilog="Example: `sepal models list`")
 
 

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cached_property
 from itertools import chain
 from operator import itemgetter
@@ -18,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from sepal.contracts import wire
 from sepal.contracts.features import NUMERIC, Feature, Features
 from sepal.contracts.targets import Labels, Target
-from sepal.errors import ConfigurationError, DataError
+from sepal.errors import ArtefactError, ConfigurationError, DataError
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
@@ -122,11 +123,19 @@ class Contract:
             for start in range(0, len(numbers), len(decoders))
         ]
 
+    def check_version(self, tag: str, signature: str) -> None:
+        """Raise ArtefactError if a version was trained for a contract of another signature."""
+        if signature != self.signature:
+            raise ArtefactError(
+                f"{tag} was trained for another contract of {self.name} than the one in {self.source}. "
+                "Serve it with the contract that it was trained for."
+            )
+
     def match_columns(self, found: Sequence[str]) -> dict[str, str]:
         """Which of the columns found in a file is which feature: feature name to found name.
 
         A required feature that is missing, or that two columns claim, is a DataError
-        naming the columns missing and the columns found.
+        naming the columns missing, those found, and which of these may be meant.
         """
         matched: dict[str, str] = {}
         for name in found:
@@ -139,11 +148,22 @@ class Contract:
             matched[feature] = name
         missing = [c.name for c in self.columns if not c.optional and c.name not in matched]
         if missing:
+            unknown = [str(name) for name in found if name not in self.column_of]
             raise DataError(
                 f"Missing for {self.name}: {', '.join(missing)}. "
-                f"Columns found: {', '.join(map(str, found)) or 'none'}."
+                f"Columns found: {_few(list(map(str, found))) or 'none'}.{self._meant(missing, unknown)}"
             )
         return matched
+
+    def _meant(self, missing: Sequence[str], unknown: Sequence[str]) -> str:
+        """For each missing feature the unknown column whose name is the nearest to one of its names."""
+        by_lower = {name.lower(): name for name in unknown}
+        hints = []
+        for feature in missing:
+            names = [known for known, column in self.column_of.items() if column == feature]
+            near = [n for known in names for n in get_close_matches(known.lower(), by_lower, 1, 0.7)]
+            hints += [f"{by_lower[near[0]]!r} for {feature}"] if near else []
+        return f" Perhaps {', '.join(hints)}?" if hints else ""
 
     @cached_property
     def prediction(self) -> type[BaseModel]:
@@ -175,3 +195,9 @@ class Contract:
             model_name=(str, version),
             **more,
         )
+
+
+def _few(names: Sequence[str], most: int = 50) -> str:
+    """The first names, and how many more there are."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more

@@ -42,11 +42,7 @@ def load_version(
     With `compiled`, a pipeline that has a compiled evaluator is scored by it, once that
     has answered the rows of training and 100,000 random ones as scikit-learn does.
     """
-    if version.contract_signature != contract.signature:
-        raise ArtefactError(
-            f"{version.tag} was trained for another contract of {contract.name} than the one in "
-            f"{contract.source}. Serve it with the contract that it was trained for."
-        )
+    contract.check_version(version.tag, version.contract_signature)
     score = scorer(version, contract, artefacts.load(version), compiled=compiled)
     _try_out(version, contract, score)
     return LoadedVersion(version, score)
@@ -55,10 +51,10 @@ def load_version(
 def scorer(version: Version, contract: Contract, pipeline: Any, *, compiled: bool = True) -> Score:  # noqa: ANN401 (any scikit-learn estimator)
     """The function that answers with a pipeline's predictions, laid out as `contracts.wire` says."""
     if isinstance(contract.target, Labels):
-        classify = _classifier(version, contract, contract.target, pipeline, compiled=compiled)
+        classify = classifier_of(version, contract, pipeline, compiled=compiled)
         known = [str(label) for label in pipeline.classes_]
         return _label_scorer(version, [contract.target.names.index(label) for label in known], classify)
-    regress = _regressor(version, contract, pipeline, compiled=compiled)
+    regress = regressor_of(version, contract, pipeline, compiled=compiled)
 
     def score(rows: Matrix) -> Matrix:
         answers = np.empty((len(rows), 2))
@@ -90,19 +86,23 @@ def _label_scorer(version: Version, order: list[int], classify: Classify) -> Sco
     return score
 
 
-def _classifier(
+def classifier_of(
     version: Version,
     contract: Contract,
-    target: Labels,
     pipeline: Any,  # noqa: ANN401
     *,
-    compiled: bool,
+    compiled: bool = True,
 ) -> Classify:
+    """What answers for a pipeline: its compiled evaluator if that is proven, else scikit-learn.
+
+    ArtefactError if its labels are not the contract's, or have no probabilities.
+    """
+    names = contract.target.names if isinstance(contract.target, Labels) else ()
     known = list(map(str, getattr(pipeline, "classes_", ())))
-    if sorted(known) != sorted(target.names) or not hasattr(pipeline, "predict_proba"):
+    if sorted(known) != sorted(names) or not hasattr(pipeline, "predict_proba"):
         raise ArtefactError(
             f"{version.tag} gives {', '.join(known) or 'no labels'}; its contract asks for "
-            f"{', '.join(target.names)}, each with a probability."
+            f"{', '.join(names)}, each with a probability."
         )
     quick = compiled_classifier(pipeline)
     if quick is not None and compiled and _proven(version, contract, pipeline):
@@ -112,7 +112,8 @@ def _classifier(
     return PlainClassifier(pipeline)
 
 
-def _regressor(version: Version, contract: Contract, pipeline: Any, *, compiled: bool) -> Regress:  # noqa: ANN401
+def regressor_of(version: Version, contract: Contract, pipeline: Any, *, compiled: bool = True) -> Regress:  # noqa: ANN401
+    """What answers for a pipeline: its compiled evaluator if that is proven, else scikit-learn."""
     quick = compiled_regressor(pipeline)
     if quick is not None and compiled and _proven(version, contract, pipeline):
         return quick

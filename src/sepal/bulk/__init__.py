@@ -1,0 +1,1 @@
+"""Bulk scoring: files of any size, each row once, in bounded memory."""

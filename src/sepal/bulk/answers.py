@@ -1,0 +1,151 @@
+"""From encoded rows to the columns of the output, and what is counted of them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from sepal.bulk.sketch import Sketch
+from sepal.contracts import Contract, Labels
+from sepal.errors import ArtefactError
+from sepal.registry.versions import Version
+from sepal.scoring import linear
+from sepal.scoring.columns import Flags
+from sepal.scoring.matrix import Matrix
+
+if TYPE_CHECKING:
+    from sepal.registry import ArtefactStore
+    from sepal.scoring.evaluators import Classify, Regress
+
+Summary = dict[str, int] | Sketch
+"""Of labels: how often each was given. Of quantities: their distribution."""
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Answers to encoded rows; `finite` says which of them are numbers, (n_rows,), None if all are."""
+
+    columns: Sequence[pl.Series]
+    finite: Flags | None
+    summary: Callable[[Flags | None], Summary]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A version as bulk scoring uses it."""
+
+    contract: Contract
+    version: Version
+    answer_some: Callable[[Matrix], Answers]
+
+    def answer(self, rows: Matrix) -> Answers:
+        """The answers to rows of shape (n_rows, n_features), which may be none."""
+        if len(rows):
+            return self.answer_some(rows)
+        answers = self.answer_some(self.example)  # scikit-learn refuses to predict nothing
+        none = np.zeros(1, dtype=np.bool_)
+        return Answers(
+            [column.clear() for column in answers.columns], None, lambda _: answers.summary(none)
+        )
+
+    @property
+    def example(self) -> Matrix:
+        """The contract's example, (1, n_features)."""
+        row = self.contract.features.model_validate(self.contract.example)
+        return np.frombuffer(self.contract.encode([row])).reshape(1, -1)
+
+
+def load_model(
+    version: Version,
+    contract: Contract,
+    artefacts: "ArtefactStore",
+    *,
+    proba: bool = False,
+    prediction_name: str = "prediction",
+    compiled: bool = True,
+) -> Model:
+    """Load a version, by its dumped evaluator if it has one: without scikit-learn.
+
+    Raises ArtefactError as `scoring.scorer.load_version` does; DataError if probabilities
+    are asked for where there are none.
+    """
+    contract.check_version(version.tag, version.contract_signature)
+    evaluator, classes = _evaluator(version, contract, artefacts, compiled=compiled)
+    target = contract.target
+    if isinstance(target, Labels):
+        labels = _Labels(target, prediction_name, tuple(classes), proba, evaluator)
+        return Model(contract, version, labels.answer)
+    quantities = _Quantities(prediction_name, evaluator)
+    return Model(contract, version, quantities.answer)
+
+
+def _evaluator(
+    version: Version, contract: Contract, artefacts: "ArtefactStore", *, compiled: bool
+) -> tuple[Any, Sequence[str]]:
+    names = contract.target.names if isinstance(contract.target, Labels) else ()
+    if compiled and (dumped := artefacts.load_evaluator(version)) is not None:
+        return linear.load(dumped), sorted(names)  # scikit-learn's order of labels
+    from sepal.scoring.scorer import classifier_of, regressor_of
+
+    pipeline = artefacts.load(version)
+    if not names:
+        return regressor_of(version, contract, pipeline, compiled=compiled), ()
+    return classifier_of(version, contract, pipeline, compiled=compiled), [*map(str, pipeline.classes_)]
+
+
+@dataclass(frozen=True)
+class _Labels:
+    target: Labels
+    name: str
+    classes: tuple[str, ...]
+    proba: bool
+    classify: "Classify"
+
+    def answer(self, rows: Matrix) -> Answers:
+        probabilities: list[pl.Series] = []
+        finite = None
+        if self.proba:
+            positions, matrix = self.classify(rows)
+            for label in self.target.names:
+                values = np.ascontiguousarray(matrix[:, self.classes.index(label)])
+                probabilities.append(pl.Series(f"probability_{label}", values))
+            if not np.isfinite(matrix).all():
+                finite = np.asarray(np.isfinite(matrix).all(axis=1))
+        else:
+            positions = self.classify.positions(rows)
+        codes = positions.astype(np.uint32)
+        column = pl.Series(self.name, codes).cat.to(pl.Enum(self.classes))
+
+        def summary(kept: Flags | None) -> Summary:
+            counts = np.bincount(codes if kept is None else codes[kept], minlength=len(self.classes))
+            return {label: int(counts[self.classes.index(label)]) for label in self.target.names}
+
+        return Answers([column, *probabilities], finite, summary)
+
+
+@dataclass(frozen=True)
+class _Quantities:
+    name: str
+    regress: "Regress"
+
+    def answer(self, rows: Matrix) -> Answers:
+        quantities = np.ascontiguousarray(self.regress(rows), dtype=np.float64)
+        finite = np.isfinite(quantities)
+
+        def summary(kept: Flags | None) -> Summary:
+            return Sketch.of(quantities if kept is None else quantities[kept])
+
+        column = pl.Series(self.name, quantities)
+        return Answers([column], None if finite.all() else finite, summary)
+
+
+def check_example(model: Model) -> None:
+    """Answer one row, so that a model that can't answer is found before the first file is read."""
+    try:
+        answers = model.answer(model.example)
+    except Exception as error:
+        raise ArtefactError(f"{model.version.tag} fails on its contract's example: {error}") from error
+    if answers.finite is not None:
+        raise ArtefactError(f"{model.version.tag} answers its contract's example with no number.")

@@ -1,0 +1,104 @@
+"""Text cut into blocks of whole records, one after the other, in bounded memory."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from sepal.bulk.files import InputFile, Text
+from sepal.bulk.rows import LONGEST_TOLD, Done, Position, Rejected
+from sepal.errors import ResumeError
+
+
+@dataclass(frozen=True)
+class Block:
+    """Whole records of a file, from line `line` to `end`; `data` ends with a line break."""
+
+    data: bytes
+    line: int
+    end: Position
+    rejected: tuple[Rejected, ...] = ()
+
+
+class BlockReader:
+    """Cuts a file's text into blocks of about `size` bytes.
+
+    `whole` gives the length of the whole records that a text begins with: all of it, if
+    it is final. A record longer than half a block is rejected: up to its line break, or,
+    if a quote in it is not closed, up to that of its first line.
+    """
+
+    def __init__(
+        self, file: InputFile, encoding: str | None, size: int, whole: Callable[[bytes, bool], int]
+    ) -> None:
+        self._file, self._encoding, self._size, self._whole = file, encoding, size, whole
+        self._hash = hashlib.sha256()
+        self._end = Position(0, 1)
+        self.share = 0.0
+
+    def done(self) -> Done:
+        """Where the last block ended, and the SHA-256 of the text up to there."""
+        return Done(self._end, self._hash.hexdigest())
+
+    def blocks(self, start: Position, digest: str | None = None) -> Iterator[Block]:
+        """The blocks from a place on; ResumeError if the text up to there has another digest."""
+        self._hash = hashlib.sha256()
+        text = Text(self._file, self._encoding)
+        try:
+            self._skip(text, start.offset)
+            if digest is not None and self._hash.hexdigest() != digest:
+                raise ResumeError(
+                    f"{self._file.path} has changed since the run began. Begin again with --restart."
+                )
+            for block in self._cut(text, start):
+                self._end, self.share = block.end, text.share
+                yield block
+        finally:
+            text.close()
+
+    def _skip(self, text: Text, size: int) -> None:
+        while size > 0:
+            data = text.read(min(size, self._size))
+            if len(data) > size:
+                text.unread(data[size:])
+                data = data[:size]
+            if not data:
+                raise ResumeError(f"{self._file.path} is shorter than it was. Begin again with --restart.")
+            self._hash.update(data)
+            size -= len(data)
+
+    def _cut(self, text: Text, at: Position) -> Iterator[Block]:
+        rest = b""
+        while data := text.read(self._size - len(rest)):
+            rest += data
+            if length := self._whole(rest, False):
+                yield (block := self._block(rest[:length], at))
+                at, rest = block.end, rest[length:]
+            while len(rest) > self._size // 2:
+                block, rest = self._too_long(text, rest, at)
+                yield block
+                at = block.end
+        if rest:
+            yield self._block(rest, at)
+
+    def _block(self, data: bytes, at: Position) -> Block:
+        self._hash.update(data)
+        ended = data if data.endswith(b"\n") else data + b"\n"
+        return Block(ended, at.line, Position(at.offset + len(data), at.line + ended.count(b"\n")))
+
+    def _too_long(self, text: Text, rest: bytes, at: Position) -> tuple[Block, bytes]:
+        """Leave out a line that belongs to a record without a near end; what follows it is the new rest."""
+        told = rest[:LONGEST_TOLD].partition(b"\n")[0].decode("utf-8", "replace").rstrip("\r")
+        length = 0
+        while (end := rest.find(b"\n")) < 0 and rest:
+            self._hash.update(rest)
+            length, rest = length + len(rest), text.read(self._size)
+        self._hash.update(rest[: end + 1])
+        reason = (
+            "a quote is opened and not closed"
+            if length == 0
+            else f"longer than {self._size // 2:,} bytes, the longest that is read"
+        )
+        rejected = Rejected(at.line, "", reason, told)
+        return Block(b"", at.line, Position(at.offset + length + end + 1, at.line + 1), (rejected,)), rest[
+            end + 1 :
+        ]

@@ -1,0 +1,230 @@
+"""Reads CSV: the header, then blocks of records as columns, in any order and with faults of any kind."""
+
+import csv
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from sepal.bulk.blocks import Block, BlockReader
+from sepal.bulk.files import InputFile, Text
+from sepal.bulk.records import Records, split
+from sepal.bulk.rows import LONGEST_TOLD, Done, Indices, Position, Rejected, Rows
+from sepal.errors import DataError
+
+
+class CsvReader:
+    """Reads one file. `select` says which of its `columns` are wanted, before the first chunk."""
+
+    def __init__(
+        self, file: InputFile, *, separator: str, encoding: str | None, size: int, most_columns: int
+    ) -> None:
+        self._file, self._encoding, self._size = file, encoding, size
+        self._separator = separator.encode()
+        self._blocks = BlockReader(file, encoding, size, self._whole)
+        self.columns, self._header = self._read_header(most_columns)
+        self._numbers: frozenset[str] = frozenset()
+        self._wanted: Sequence[str] = ()
+
+    def types(self, columns: Sequence[str]) -> dict[str, pl.DataType]:
+        """As `Reader` says: text stays text."""
+        return {name: pl.String() for name in columns}
+
+    def select(self, numbers: Sequence[str], others: Sequence[str]) -> None:
+        """Want some columns as numbers, where the text of the others is wanted."""
+        self._numbers = frozenset(numbers) - set(others)
+        wanted = self._numbers | set(others)
+        self._wanted = [name for name in self.columns if name in wanted]
+
+    def done(self) -> Done:
+        """As `Reader` says."""
+        return self._blocks.done()
+
+    @property
+    def share(self) -> float:
+        """As `Reader` says."""
+        return self._blocks.share
+
+    def chunks(self, after: Done | None = None) -> Iterator["CsvChunk"]:
+        """As `Reader` says."""
+        schema = {
+            str(at): pl.Float64 if name in self._numbers else pl.String
+            for at, name in enumerate(self.columns)
+        }
+        layout = _Layout(
+            self._separator, schema, [self.columns.index(name) for name in self._wanted], self._wanted
+        )
+        for block in self._blocks.blocks(*(after or (self._header,))):
+            yield CsvChunk(block, layout)
+
+    def _whole(self, text: bytes, final: bool) -> int:
+        if final:
+            return len(text)
+        if b'"' not in text:
+            return text.rfind(b"\n") + 1
+        return split(text, self._separator, final=False).length
+
+    def _read_header(self, most_columns: int) -> tuple[list[str], Position]:
+        text = Text(self._file, self._encoding)
+        try:
+            start = text.read(self._size)
+        finally:
+            text.close()
+        if not start:
+            raise DataError(f"{self._file.path} is empty: it has not even a header.")
+        complete = start if start.endswith(b"\n") else start + b"\n"
+        records = split(complete[: complete.find(b"\n", self._size // 2) + 1 or None], self._separator)
+        end = int(records.ends[0])
+        if records.broken[0] or (end >= len(start) and len(start) >= self._size):
+            raise DataError(
+                f"The first line of {self._file.path} is no header: it is longer than {self._size // 2:,} "
+                "bytes, or a quote in it is not closed. Is this a CSV file?"
+            )
+        if (found := int(records.values()[0])) > most_columns:
+            raise DataError(
+                f"{self._file.path} has {found:,} columns; at most {most_columns:,} are read. "
+                "Raise SEPAL_BULK_COLUMNS or leave some out."
+            )
+        header = complete[:end].decode("utf-8", "replace")
+        names = next(csv.reader([header], delimiter=self._separator.decode()), [])
+        after = complete.find(b"\n", end) + 1
+        return [name.strip() for name in names], Position(
+            min(after, len(start)), complete[:after].count(b"\n") + 1
+        )
+
+
+@dataclass(frozen=True)
+class _Layout:
+    separator: bytes
+    schema: dict[str, Any]
+    wanted: list[int]
+    names: Sequence[str]
+
+
+class CsvChunk:
+    """A block of a CSV file."""
+
+    def __init__(self, block: Block, layout: _Layout) -> None:
+        self._block, self._layout = block, layout
+
+    def parse(self) -> Rows:
+        """As `Chunk` says: as it stands if nothing is wrong with any record's shape, else without those."""
+        data = self._block.data
+        frame = self._parse_whole() if data.isascii() or _is_utf8(data) else None
+        if frame is None:
+            return self._parse_sound()
+        lines = (
+            self._records.lines if b'"' in data else np.arange(len(frame), dtype=np.int64)
+        ) + self._block.line
+        return Rows(frame, lines, self._block.rejected, self._told, self._as_text)
+
+    def _parse_whole(self) -> pl.DataFrame | None:
+        """The block as columns; None if a record has not the right shape, or there are empty lines."""
+        data = self._block.data
+        if not data:
+            return self._read(b"")
+        if b'"' in data and self._records.broken.any():
+            return None
+        try:
+            frame = self._read(data)
+        except pl.exceptions.PolarsError:
+            return None
+        whole = len(frame) == self._n_records and self._n_separators == len(frame) * (
+            len(self._layout.schema) - 1
+        )
+        return frame if whole else None
+
+    def _parse_sound(self) -> Rows:
+        """The records of the right shape, as columns; the others are rejected, empty lines left out."""
+        records, data = self._records, self._block.data
+        counts, expected = records.values(), len(self._layout.schema)
+        empty = records.starts == records.ends
+        invalid = np.zeros(len(counts), dtype=np.bool_) if _is_utf8(data) else self._invalid()
+        wrong = records.broken | invalid | (counts != expected)
+        rejected = list(self._block.rejected)
+        for at in np.flatnonzero(wrong & ~empty):
+            reason = (
+                "the quotes are not sound"
+                if records.broken[at]
+                else "not valid text in the file's encoding"
+                if invalid[at]
+                else f"{counts[at]} values, the header has {expected}"
+            )
+            told = self._told(np.array([at]))[0]
+            rejected.append(Rejected(int(records.lines[at]) + self._block.line, "", reason, told))
+        sound = np.flatnonzero(~wrong & ~empty)
+        return Rows(
+            self._read(self._join(sound)),
+            records.lines[sound] + self._block.line,
+            rejected,
+            lambda rows: self._told(sound[rows]),
+            lambda rows: self._as_text(sound[rows]),
+        )
+
+    @cached_property
+    def _records(self) -> Records:
+        return split(self._block.data, self._layout.separator)
+
+    @property
+    def _n_records(self) -> int:
+        return len(self._records.starts) if b'"' in self._block.data else self._count(b"\n")
+
+    @property
+    def _n_separators(self) -> int:
+        if b'"' in self._block.data:
+            return len(self._records.separators)
+        return self._count(self._layout.separator)
+
+    def _count(self, byte: bytes) -> int:
+        return int(np.count_nonzero(np.frombuffer(self._block.data, np.uint8) == byte[0]))
+
+    def _invalid(self) -> NDArray[np.bool_]:
+        records, data = self._records, self._block.data
+        high = np.flatnonzero(np.frombuffer(data, np.uint8) >= 128)
+        suspects = np.unique(np.searchsorted(records.starts, high, side="right") - 1)
+        invalid = np.zeros(len(records.starts), dtype=np.bool_)
+        invalid[[at for at in suspects if not _is_utf8(data[records.starts[at] : records.ends[at]])]] = True
+        return invalid
+
+    def _join(self, rows: Indices) -> bytes:
+        starts, ends, data = self._records.starts[rows], self._records.ends[rows], self._block.data
+        return b"".join(data[start:end] + b"\n" for start, end in zip(starts, ends, strict=True))
+
+    def _told(self, rows: Indices) -> list[str]:
+        starts, ends, data = self._records.starts[rows], self._records.ends[rows], self._block.data
+        return [
+            data[start : min(end, start + LONGEST_TOLD)].decode("utf-8", "replace")
+            for start, end in zip(starts, ends, strict=True)
+        ]
+
+    def _as_text(self, rows: Indices) -> pl.DataFrame:
+        return self._read(self._join(rows), as_text=True)
+
+    def _read(self, data: bytes, *, as_text: bool = False) -> pl.DataFrame:
+        layout = self._layout
+        schema = dict.fromkeys(layout.schema, pl.String) if as_text else layout.schema
+        if not data:
+            empty = pl.DataFrame(schema=schema)[:, layout.wanted]
+            return empty.rename(dict(zip(empty.columns, layout.names, strict=True)))
+        frame = pl.read_csv(
+            data,
+            has_header=False,
+            schema=schema,
+            columns=layout.wanted,
+            separator=layout.separator.decode(),
+            ignore_errors=True,
+        )
+        frame.columns = list(layout.names)
+        return frame
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -1,0 +1,115 @@
+"""Writes scored rows: as bytes to append to files, so that what is written once is never touched again."""
+
+import gzip
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from io import BytesIO
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import quote
+
+import polars as pl
+import pyarrow as pa
+
+from sepal.bulk.files import COMPRESSIONS, Format
+from sepal.bulk.parquet_footer import MAGIC, RowGroup, joined_footer
+from sepal.bulk.rows import Rejected
+
+OUTPUT = "output"
+"""The name in the work folder of what will be the output: a file, or a folder if it is partitioned."""
+
+REJECTED = "rejected.csv"
+
+_NULL = "__HIVE_DEFAULT_PARTITION__"
+
+
+class Segment(NamedTuple):
+    """Bytes to append to a file of the work folder; of Parquet, with the footer that tells of them."""
+
+    path: str
+    data: bytes
+    footer: bytes = b""
+
+
+@dataclass(frozen=True)
+class Output:
+    """How rows are written; `partition_by` names columns that become folders."""
+
+    format: Format
+    compression: str | None = None
+    partition_by: Sequence[str] = field(default=())
+
+    @classmethod
+    def of(cls, path: str, form: Format, partition_by: Sequence[str]) -> "Output":
+        """The output of a path."""
+        compression = COMPRESSIONS.get(Path(path).suffix.lower()) if form != "parquet" else None
+        return cls(form, compression, partition_by)
+
+    def segments(self, frame: pl.DataFrame, *, first: bool) -> Iterator[Segment]:
+        """The rows as bytes; `first` says that nothing is written before them."""
+        if not self.partition_by:
+            yield self._segment(OUTPUT, frame, first=first)
+            return
+        for keys, part in frame.partition_by(
+            self.partition_by, as_dict=True, maintain_order=True, include_key=False
+        ).items():
+            folders = "/".join(
+                f"{name}={_NULL if key is None else quote(str(key), safe='')}"
+                for name, key in zip(self.partition_by, keys, strict=True)
+            )
+            yield self._segment(f"{OUTPUT}/{folders}/part-0.parquet", part, first=False)
+
+    def start(self) -> bytes:
+        """What a file begins with before its first segment."""
+        return MAGIC if self.format == "parquet" else b""
+
+    def end(self, groups: Sequence[tuple[bytes, int]]) -> bytes:
+        """What a file ends with: of Parquet, the footer that tells where its row groups are."""
+        return joined_footer(groups) if self.format == "parquet" else b""
+
+    def _segment(self, path: str, frame: pl.DataFrame, *, first: bool) -> Segment:
+        file = BytesIO()
+        if self.format == "parquet":
+            frame.write_parquet(file, row_group_size=max(1, len(frame)))
+            group = RowGroup.of_file(file.getvalue())
+            return Segment(path, group.pages, group.footer)
+        if self.format == "csv":
+            frame.write_csv(file, include_header=first)
+        else:
+            frame.write_ndjson(file)
+        return Segment(path, _compressed(file.getvalue(), self.compression))
+
+
+def rejected_segment(file: str, rows: Sequence[Rejected], *, first: bool) -> Segment:
+    """Rejected rows of a file, as lines of the quarantine."""
+    frame = pl.DataFrame(
+        {
+            "file": [file] * len(rows),
+            "line": [row.line for row in rows],
+            "column": [row.column for row in rows],
+            "reason": [row.reason for row in rows],
+            "values": [row.values for row in rows],
+        }
+    )
+    written = BytesIO()
+    frame.write_csv(written, include_header=first)
+    return Segment(REJECTED, written.getvalue())
+
+
+def _gzip(data: bytes) -> bytes:
+    return gzip.compress(data, compresslevel=6, mtime=0)
+
+
+def _zstd(data: bytes) -> bytes:
+    return bytes(pa.compress(data, codec="zstd", asbytes=True))
+
+
+_COMPRESS: dict[str | None, Callable[[bytes], bytes]] = {
+    None: lambda data: data,
+    "gzip": _gzip,  # members and frames one after the other are one file
+    "zstd": _zstd,
+}
+
+
+def _compressed(data: bytes, compression: str | None) -> bytes:
+    return _COMPRESS[compression](data) if data else data

@@ -1,0 +1,73 @@
+"""Outputs that are not on this machine: made here, then copied to where they belong."""
+
+import hashlib
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.fs
+
+from sepal.bulk.files import filesystem_of, is_local
+from sepal.bulk.work import beside
+from sepal.errors import StorageError
+from sepal.settings import Settings
+
+_ENDINGS = ("rejected.csv", "manifest.json")
+
+
+def local_output(address: str, settings: Settings) -> Path:
+    """Where the output of an address is made: there, or in a folder of the data folder for a remote one."""
+    if is_local(address):
+        return Path(address).absolute()
+    name = hashlib.sha256(address.encode()).hexdigest()[:16]
+    return settings.data_dir.resolve() / "bulk" / name / Path(address).name
+
+
+def upload(made: Path, address: str) -> None:
+    """Copy a remote address's output there, what belongs to it first, then remove it here.
+
+    An object store shows an object only once it is whole. Of a partitioned output, what
+    an earlier one had there and this one has not is removed last.
+    """
+    if is_local(address):
+        return
+    filesystem, path = filesystem_of(address)
+    try:
+        for ending in _ENDINGS:
+            if (source := beside(made, ending)).exists():
+                _copy(source, filesystem, f"{path}.{ending}")
+            elif filesystem.get_file_info(f"{path}.{ending}").type == pa.fs.FileType.File:
+                filesystem.delete_file(f"{path}.{ending}")
+        written = {_copy(source, filesystem, target) for source, target in _files(made, path)}
+        if made.is_dir():
+            _remove_others(filesystem, path, written)
+    except OSError as error:
+        raise StorageError(
+            f"{address} can't be written: {error}. The output is whole in {made}: give the same command "
+            "again once the place can be written."
+        ) from error
+    shutil.rmtree(made.parent)
+
+
+def _files(made: Path, path: str) -> Iterator[tuple[Path, str]]:
+    if made.is_file():
+        yield made, path
+        return
+    for source in sorted(made.rglob("*")):
+        if source.is_file():
+            yield source, f"{path}/{source.relative_to(made).as_posix()}"
+
+
+def _copy(source: Path, filesystem: Any, target: str) -> str:  # noqa: ANN401 (pyarrow.fs.FileSystem)
+    with source.open("rb") as file, filesystem.open_output_stream(target) as stream:
+        while data := file.read(1 << 22):
+            stream.write(data)
+    return target
+
+
+def _remove_others(filesystem: Any, path: str, written: set[str]) -> None:  # noqa: ANN401
+    for info in filesystem.get_file_info(pa.fs.FileSelector(path, recursive=True)):
+        if info.type == pa.fs.FileType.File and info.path not in written:
+            filesystem.delete_file(info.path)

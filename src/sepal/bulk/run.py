@@ -1,0 +1,270 @@
+"""Runs a job on this machine: reading, scoring and writing at once, in order, in bounded memory."""
+
+import importlib.metadata
+import os
+import platform
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, TypeAlias
+
+import numpy as np
+import polars as pl
+
+from sepal.bulk import remote
+from sepal.bulk.answers import Model, Summary, check_example, load_model
+from sepal.bulk.files import find
+from sepal.bulk.job import Job
+from sepal.bulk.outputs import REJECTED, Segment, rejected_segment
+from sepal.bulk.plan import Plan
+from sepal.bulk.rows import Chunk, Done, Rejected, Rows
+from sepal.bulk.scoring import Scored, Scorer
+from sepal.bulk.sketch import Sketch
+from sepal.bulk.totals import Totals
+from sepal.bulk.work import Entry, WorkFolder, folder_of
+from sepal.contracts import Contract
+from sepal.errors import ResumeError, TooManyRejectedError
+from sepal.registry import Registry
+from sepal.settings import Settings
+
+_LIBRARIES = ("sepal", "numpy", "polars", "pyarrow", "scikit-learn")
+
+MOST_WORKERS = 4
+"""More than so many threads do not help: what they share, the reading and writing, is busy then."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is: rows, the resumed ones among them, bytes of input, seconds since it began."""
+
+    scored: int
+    rejected: int
+    done_bytes: int
+    total_bytes: int
+    seconds: float
+    resumed: int
+
+
+Watch: TypeAlias = Callable[[Progress], None]
+"""Is told of each chunk that is done; what it raises ends the run, which can then be resumed."""
+
+
+def nobody(progress: Progress) -> None:
+    """Watch nothing."""
+
+
+def prepare(job: Job, contract: Contract, settings: Settings) -> tuple[Plan, Model]:
+    """The plan of a job, and the version that scores, loaded and tried out."""
+    with Registry.open(settings) as registry:
+        version = registry.version(job.model, job.version) if job.version else registry.champion(job.model)
+        model = load_model(
+            version,
+            contract,
+            registry.artefacts,
+            proba=job.proba,
+            prediction_name=job.prediction_name,
+            compiled=settings.compiled_scoring == "on",
+        )
+    check_example(model)
+    return Plan.make(job, contract, settings), model
+
+
+def run(
+    job: Job,
+    contract: Contract,
+    settings: Settings,
+    *,
+    watch: Watch = nobody,
+    restart: bool = False,
+    begin: Callable[[Plan, Model], object] = lambda plan, model: None,
+) -> dict[str, Any]:
+    """Score the files of a job, and give the manifest of its output.
+
+    What an earlier run of the same job left unfinished is taken up where it stood. `begin`
+    is told the plan and the version before the first row is read. Raises NotFoundError,
+    DataError, TooManyRejectedError, ResumeError, OutputBusyError, StorageError,
+    ArtefactError.
+    """
+    plan, model = prepare(job, contract, settings)
+    begin(plan, model)
+    output = remote.local_output(job.output, settings)
+    identity = plan.identity(model)
+    with WorkFolder.open(folder_of(output), plan.output, identity, restart=restart) as work:
+        manifest = work.finished or _Run(plan, model, work, watch, _workers(settings)).score()
+        work.publish(output)
+    remote.upload(output, job.output)
+    return manifest
+
+
+def try_first_chunk(job: Job, contract: Contract, settings: Settings) -> Scored:
+    """Check the header of every file and score the first chunk, and write nothing."""
+    plan, model = prepare(job, contract, settings)
+    for file in plan.files:
+        reader = plan.reader(file)
+        scorer = plan.scorer(model, file, reader)
+        for chunk in reader.chunks():
+            return scorer.score(chunk.parse())
+    return scorer.score(_no_rows(scorer))
+
+
+def _workers(settings: Settings) -> int:
+    return settings.bulk_workers or min(len(os.sched_getaffinity(0)), MOST_WORKERS)
+
+
+def _no_rows(scorer: Scorer) -> Rows:
+    names = [*scorer.matched.values(), *scorer.keep]
+    empty = pl.DataFrame(schema=dict.fromkeys(names, pl.String))
+    return Rows(empty, np.empty(0, dtype=np.int64), (), lambda rows: [])
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What came of a chunk, its rows as bytes already."""
+
+    n_scored: int
+    rejected: Sequence[Rejected]
+    reasons: Mapping[str, int]
+    summary: Summary
+    segments: list[Segment]
+
+
+@dataclass(frozen=True)
+class _Task:
+    """A chunk that is being scored: of which file, and what the file's chunks had taken with it."""
+
+    file: int
+    done: Done
+    share: float
+    outcome: "Future[_Outcome]"
+
+
+class _Run:
+    """One run, or what is left of it; `workers` threads score while this one reads and writes."""
+
+    def __init__(self, plan: Plan, model: Model, work: WorkFolder, watch: Watch, workers: int) -> None:
+        self._plan, self._model, self._work, self._watch = plan, model, work, watch
+        self._workers = 1 if plan.job.sample else workers
+        self._started = time.monotonic()
+        self._totals = Totals(plan.contract, work.entries)
+        self._resumed = self._totals.rows
+
+    def score(self) -> dict[str, Any]:
+        """Score all that is not done yet; the manifest."""
+        under_way: deque[_Task] = deque()
+        with ThreadPoolExecutor(self._workers) as pool:
+            try:
+                for task in self._tasks(pool):
+                    under_way.append(task)
+                    if len(under_way) > self._workers or self._plan.job.sample:
+                        self._commit(under_way.popleft())
+                while under_way:
+                    self._commit(under_way.popleft())
+            finally:
+                pool.shutdown(cancel_futures=True)
+        self._check_input()
+        self._check_rejected(1.0)
+        return self._work.finish(self._manifest())
+
+    def _tasks(self, pool: ThreadPoolExecutor) -> Iterator[_Task]:
+        """The chunks that are not done, each handed to the pool; one of no rows if there is none at all."""
+        last = self._work.entries[-1] if self._work.entries else None
+        number, sample = len(self._work.entries), self._plan.job.sample
+        for at, file in enumerate(self._plan.files):
+            if last is not None and at < last.file:
+                continue
+            reader = self._plan.reader(file)
+            scorer = self._plan.scorer(self._model, file, reader)
+            for chunk in reader.chunks(last.done if last is not None and at == last.file else None):
+                left = None if sample is None else sample - self._totals.rows
+                if left == 0:
+                    return
+                outcome = pool.submit(self._process, chunk, scorer, left, first=number == 0)
+                yield _Task(at, reader.done(), reader.share, outcome)
+                number += 1
+        if number == 0:
+            outcome = pool.submit(self._write, scorer.score(_no_rows(scorer)), first=True)
+            yield _Task(len(self._plan.files) - 1, reader.done(), 1.0, outcome)
+
+    def _process(self, chunk: Chunk, scorer: Scorer, left: int | None, *, first: bool) -> _Outcome:
+        rows = chunk.parse()
+        return self._write(scorer.score(rows if left is None else rows.head(left)), first=first)
+
+    def _write(self, scored: Scored, *, first: bool) -> _Outcome:
+        segments = [*self._plan.output.segments(scored.frame, first=first)]
+        return _Outcome(len(scored.frame), scored.rejected, scored.reasons, scored.summary, segments)
+
+    def _commit(self, task: _Task) -> None:
+        outcome = task.outcome.result()
+        segments, summary = outcome.segments, outcome.summary
+        if outcome.rejected:
+            first = not self._work.has(REJECTED)
+            name = self._plan.files[task.file].path
+            segments = [*segments, rejected_segment(name, outcome.rejected, first=first)]
+        entry = Entry(
+            task.file,
+            task.done,
+            outcome.n_scored,
+            len(outcome.rejected),
+            outcome.reasons,
+            summary.dump() if isinstance(summary, Sketch) else summary,
+        )
+        self._work.commit(entry, segments)
+        self._totals.add(entry)
+        progress = self._progress(task)
+        self._watch(progress)
+        self._check_rejected(progress.done_bytes / max(1, progress.total_bytes) / 2)
+
+    def _progress(self, task: _Task) -> Progress:
+        sizes = [file.size for file in self._plan.files]
+        return Progress(
+            scored=self._totals.scored,
+            rejected=self._totals.rejected,
+            resumed=self._resumed,
+            done_bytes=sum(sizes[: task.file]) + int(task.share * sizes[task.file]),
+            total_bytes=sum(sizes),
+            seconds=time.monotonic() - self._started,
+        )
+
+    def _check_rejected(self, share: float) -> None:
+        if self._totals.too_many(self._plan.job, share):
+            reasons = "; ".join(f"{told}: {n:,}" for told, n in self._totals.reasons.most_common(3))
+            raise TooManyRejectedError(
+                f"{self._totals.rejected:,} of {self._totals.rows:,} rows are rejected, more than "
+                f"--max-rejected {self._plan.job.max_rejected} allows ({reasons}). Nothing is published. "
+                f"Look at {self._work.folder / REJECTED}."
+            )
+
+    def _check_input(self) -> None:
+        """Whether every file still is what it was when the run began."""
+        before = [file.identity for file in self._plan.files]
+        if [file.identity for file in find(self._plan.job.input)] != before:
+            raise ResumeError(
+                f"{self._plan.job.input} has changed while it was read. Nothing is published. "
+                "Begin again with --restart."
+            )
+
+    def _manifest(self) -> dict[str, Any]:
+        version, seconds = self._model.version, time.monotonic() - self._started
+        done = {entry.file: entry.done.digest for entry in self._work.entries}
+        return {
+            "model": version.model,
+            "version": version.name,
+            "artefact_sha256": version.artefact_sha256,
+            "contract_signature": version.contract_signature,
+            "job": self._plan.job.model_dump(),
+            "input": [
+                {**file.identity, "digest": done.get(at)} for at, file in enumerate(self._plan.files)
+            ],
+            **self._totals.describe(),
+            "resumed_rows": self._resumed,
+            "seconds": round(seconds, 3),
+            "rows_per_second": round((self._totals.rows - self._resumed) / max(seconds, 1e-9)),
+            "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "libraries": {
+                "python": platform.python_version(),
+                **{name: importlib.metadata.version(name) for name in _LIBRARIES},
+            },
+        }

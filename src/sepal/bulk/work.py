@@ -1,0 +1,352 @@
+"""The work folder of a run: what is done is durable there, and nobody sees it before it is whole.
+
+A chunk's bytes are appended to the files of the folder and flushed to the disk. Then one
+line in the journal says how long each file is now and what its bytes hash to; only with
+that line, flushed too, is the chunk done. A run that is resumed cuts off what no line
+speaks of, checks the rest, and goes on. Publishing is a rename.
+"""
+
+import base64
+import errno
+import fcntl
+import getpass
+import hashlib
+import json
+import os
+import shutil
+import socket
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO, Any
+
+from sepal.bulk.outputs import OUTPUT, REJECTED, Output, Segment
+from sepal.bulk.rows import Done, Position
+from sepal.errors import OutputBusyError, ResumeError, StorageError
+
+_PLAN, _JOURNAL, _LOCK, _MANIFEST = "plan.json", "journal.jsonl", "lock", "manifest.json"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One chunk that is done: of which file, up to where, and what came of it.
+
+    `summary` counts labels, or is a dumped sketch of quantities.
+    """
+
+    file: int
+    done: Done
+    scored: int
+    rejected: int
+    reasons: Mapping[str, int]
+    summary: Mapping[str, Any]
+
+
+@dataclass
+class _Part:
+    """A file that grows: its length, the hash of its bytes, and its row groups' footers and offsets."""
+
+    path: Path
+    length: int = 0
+    hash: Any = field(default_factory=hashlib.sha256)
+    groups: list[tuple[bytes, int]] = field(default_factory=list)
+
+    def append(self, data: bytes, footer: bytes = b"") -> None:
+        """Write to the file's end, durably."""
+        if footer:
+            self.groups.append((footer, self.length))
+        with self.path.open("ab") as file:
+            file.write(data)
+            _flush(file)
+        self.hash.update(data)
+        self.length += len(data)
+
+
+class WorkFolder:
+    """An open work folder; `entries` are the chunks that are done."""
+
+    def __init__(self, folder: Path, output: Output) -> None:
+        self.folder, self._output = folder, output
+        self.entries: list[Entry] = []
+        self._parts: dict[str, _Part] = {}
+        self._journal: IO[bytes] | None = None
+
+    @classmethod
+    @contextmanager
+    def open(
+        cls, folder: Path, output: Output, plan: Mapping[str, Any], *, restart: bool = False
+    ) -> Iterator["WorkFolder"]:
+        """Open the folder, made if it is not there, for this run alone.
+
+        Raises OutputBusyError if another run has it, ResumeError naming what differs if
+        it was begun with another plan.
+        """
+        with _no_space(folder), _locked(folder):
+            if restart:
+                _empty(folder)
+            work = cls(folder, output)
+            work._check_plan(plan)
+            work._resume()
+            try:
+                yield work
+            finally:
+                work._close()
+
+    def commit(self, entry: Entry, segments: Iterable[Segment]) -> None:
+        """Make a chunk durable, then record it as done."""
+        touched = {}
+        for segment in segments:
+            part = self._part(segment.path)
+            part.append(segment.data, segment.footer)
+            touched[segment.path] = [
+                part.length,
+                part.hash.hexdigest(),
+                base64.b64encode(segment.footer).decode(),
+            ]
+        assert self._journal is not None  # noqa: S101 (open from _resume to _close)
+        self._journal.write(json.dumps({**asdict(entry), "parts": touched}).encode() + b"\n")
+        _flush(self._journal)
+        self.entries.append(entry)
+
+    def has(self, path: str) -> bool:
+        """Whether anything was written to a file of the folder."""
+        return path in self._parts
+
+    def finish(self, manifest: Mapping[str, Any]) -> dict[str, Any]:
+        """End every file, and keep the manifest, completed by their lengths and hashes."""
+        files = {}
+        for path, part in self._parts.items():
+            if path.startswith(OUTPUT):
+                part.append(self._output.end(part.groups))
+            files[path] = {"bytes": part.length, "sha256": part.hash.hexdigest()}
+        complete = {**manifest, "files": files}
+        finished = self.folder / f"{_MANIFEST}.new"
+        _write_durably(finished, json.dumps(complete, indent=2).encode() + b"\n")
+        finished.rename(self.folder / _MANIFEST)
+        flush_folder(self.folder)
+        return complete
+
+    @property
+    def finished(self) -> dict[str, Any] | None:
+        """The manifest of a run that is done but for its publishing."""
+        path = self.folder / _MANIFEST
+        found: dict[str, Any] | None = json.loads(path.read_bytes()) if path.exists() else None
+        return found
+
+    def publish(self, output: Path) -> None:
+        """Put the output in its place by one rename, after its quarantine and manifest beside it."""
+        self._close()
+        rejected, manifest = beside(output, "rejected.csv"), beside(output, "manifest.json")
+        if (self.folder / REJECTED).exists():
+            (self.folder / REJECTED).replace(rejected)
+        elif self.finished and REJECTED not in self.finished["files"]:
+            rejected.unlink(missing_ok=True)
+        made = self.folder / OUTPUT
+        if made.exists():
+            copied = self.folder / "manifest.copy"
+            shutil.copyfile(self.folder / _MANIFEST, copied)
+            copied.replace(manifest)
+            if made.is_dir() or output.is_dir():
+                _set_aside(output, self.folder / "replaced")
+            made.replace(output)
+        flush_folder(output.parent)
+        shutil.rmtree(self.folder)
+
+    def _part(self, path: str) -> _Part:
+        if (part := self._parts.get(path)) is None:
+            whole = self.folder / path
+            whole.parent.mkdir(parents=True, exist_ok=True)
+            part = self._parts[path] = _Part(whole)
+            if path.startswith(OUTPUT):
+                part.append(self._output.start())
+            flush_folder(whole.parent)
+        return part
+
+    def _check_plan(self, plan: Mapping[str, Any]) -> None:
+        path = self.folder / _PLAN
+        if not path.exists():
+            _write_durably(path, json.dumps(plan).encode())
+            return
+        begun, plan = json.loads(path.read_bytes()), json.loads(json.dumps(plan))
+        if differing := [name for name in plan if begun.get(name) != plan[name]]:
+            told = "; ".join(f"{name} was {begun.get(name)!r}, is {plan[name]!r}" for name in differing)
+            raise ResumeError(
+                f"An unfinished run in {self.folder} was begun otherwise: {told}. "
+                "Give the same again to resume it, or begin anew with --restart."
+            )
+
+    def _resume(self) -> None:
+        """Take up what the journal says is done, as far as the files hold it; drop the rest."""
+        path = self.folder / _JOURNAL
+        lines = list(_read_journal(path))
+        if self.finished is None:
+            lines = lines[: self._check_parts(lines)]
+            self._cut_parts(lines)
+            with path.open("ab") as journal:
+                journal.truncate(sum(len(line) for line, _ in lines))
+            self._journal = path.open("ab")
+            flush_folder(self.folder)
+        for _, done in lines:
+            entry = {name: value for name, value in done.items() if name != "parts"}
+            end, digest = entry["done"]
+            self.entries.append(Entry(**{**entry, "done": Done(Position(*end), digest)}))
+
+    def _check_parts(self, lines: Sequence[tuple[bytes, Mapping[str, Any]]]) -> int:
+        """How many lines of the journal the files bear out."""
+        sound = len(lines)
+        for path in {path for _, done in lines for path in done["parts"]}:
+            whole = self.folder / path
+            if not whole.exists():
+                whole.parent.mkdir(parents=True, exist_ok=True)
+                whole.touch()
+            digest, at = hashlib.sha256(), 0
+            with whole.open("rb") as file:
+                for number, (_, done) in enumerate(lines):
+                    if path not in done["parts"]:
+                        continue
+                    length, expected, _ = done["parts"][path]
+                    for data in _pieces(file, length - at):
+                        digest.update(data)
+                    at = length
+                    if digest.hexdigest() != expected:
+                        sound = min(sound, number)
+                        break
+        return sound
+
+    def _cut_parts(self, lines: Sequence[tuple[bytes, Mapping[str, Any]]]) -> None:
+        """Cut every file to the length that the last line gives it, and remove those that none names."""
+        grown: dict[str, list[tuple[int, str]]] = {}
+        for _, done in lines:
+            for path, (length, _, footer) in done["parts"].items():
+                grown.setdefault(path, []).append((length, footer))
+        for file in self._files():
+            if str(file.relative_to(self.folder)) not in grown:
+                file.unlink()
+        for path, lengths in grown.items():
+            part = self._parts[path] = _Part(self.folder / path, length=lengths[-1][0])
+            begin = len(self._output.start()) if path.startswith(OUTPUT) else 0
+            with part.path.open("r+b") as opened:
+                opened.truncate(part.length)
+                for data in _pieces(opened, part.length):
+                    part.hash.update(data)
+            offsets = [begin, *(length for length, _ in lengths)]
+            part.groups = [
+                (base64.b64decode(footer), offset)
+                for offset, (_, footer) in zip(offsets, lengths, strict=False)
+                if footer
+            ]
+
+    def _files(self) -> list[Path]:
+        made = self.folder / OUTPUT
+        found = [path for path in made.rglob("*") if path.is_file()] if made.is_dir() else [made]
+        return [path for path in (*found, self.folder / REJECTED) if path.is_file()]
+
+    def _close(self) -> None:
+        if self._journal is not None:
+            self._journal.close()
+            self._journal = None
+
+
+def folder_of(output: Path) -> Path:
+    """The hidden folder beside an output where a run that makes it works."""
+    return output.parent / f".{output.name}.sepal"
+
+
+def beside(output: Path, ending: str) -> Path:
+    """A file that belongs to an output."""
+    return output.parent / f"{output.name}.{ending}"
+
+
+def flush_folder(folder: Path) -> None:
+    """Make the names in a folder survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / _LOCK).open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not os.path.samestat(os.fstat(lock.fileno()), (folder / _LOCK).stat()):
+                raise FileNotFoundError("another run has just removed it")
+        except OSError as error:
+            lock.seek(0)
+            raise OutputBusyError(
+                f"Another run is writing this output: {lock.read().strip() or 'just started'}. "
+                f"Wait for it or stop it. Its work folder is {folder}."
+            ) from error
+        lock.truncate(0)
+        started = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        lock.write(
+            f"process {os.getpid()} of {getpass.getuser()} on {socket.gethostname()}, since {started}"
+        )
+        lock.flush()
+        yield
+
+
+def _empty(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != _LOCK:
+            path.unlink()
+
+
+def _read_journal(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
+    """Its lines up to the first that is not whole."""
+    if not path.exists():
+        return
+    with path.open("rb") as journal:
+        for line in journal:
+            try:
+                read = json.loads(line)
+            except ValueError:
+                return
+            if not line.endswith(b"\n"):
+                return
+            yield line, read
+
+
+def _pieces(file: IO[bytes], length: int) -> Iterator[bytes]:
+    while length > 0 and (data := file.read(min(length, 1 << 20))):
+        yield data
+        length -= len(data)
+
+
+def _set_aside(output: Path, place: Path) -> None:
+    """Make room for a folder, which a rename does not replace."""
+    if output.exists():
+        output.replace(place)
+
+
+def _flush(file: IO[bytes]) -> None:
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _write_durably(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        _flush(file)
+
+
+@contextmanager
+def _no_space(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StorageError(
+                f"No space is left for {folder}. Nothing is published, and what is done is kept: make room "
+                "and give the same command again."
+            ) from error
+        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+            raise StorageError(f"{folder} can't be written: {error.strerror}.") from error
+        raise

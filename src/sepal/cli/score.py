@@ -1,0 +1,259 @@
+"""`sepal score`: bulk scoring, with its progress for people and for machines."""
+
+import json
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from pydantic import ValidationError
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from sepal.cli.terminal import console, say
+from sepal.contracts.catalogue import load_contracts, pick
+from sepal.errors import StoppedError
+from sepal.settings import load_settings
+
+if TYPE_CHECKING:
+    from sepal.bulk.job import Job
+    from sepal.bulk.run import Progress as Done
+
+_PLAIN_EVERY = 5.0
+"""Seconds between two plain lines of progress."""
+
+
+class LogFormat(StrEnum):
+    """How progress is told."""
+
+    auto = "auto"
+    plain = "plain"
+    json = "json"
+
+
+def score(
+    model: Annotated[str, typer.Argument(help="The model, such as iris.")],
+    input_: Annotated[
+        str, typer.Argument(metavar="INPUT", help="File, folder, pattern, or s3://, gs://, abfs:// URL.")
+    ],
+    output: Annotated[str, typer.Argument(help="File or URL to write; a folder with --partition-by.")],
+    model_version: Annotated[
+        str | None, typer.Option(help="The version that scores; by default the champion at the start.")
+    ] = None,
+    keep: Annotated[
+        str, typer.Option(help="Columns to carry over: all, or names separated by commas.")
+    ] = "",
+    proba: Annotated[bool, typer.Option("--proba", help="Write each label's probability too.")] = False,
+    input_format: Annotated[
+        str | None, typer.Option(help="csv, jsonl or parquet; by default what INPUT's name says.")
+    ] = None,
+    format_: Annotated[
+        str | None,
+        typer.Option("--format", help="csv, jsonl or parquet; by default what OUTPUT's name says."),
+    ] = None,
+    delimiter: Annotated[str, typer.Option(help="Between the values of a CSV input.")] = ",",
+    encoding: Annotated[
+        str | None, typer.Option(help="Of text input; by default UTF-8, or what its byte order mark says.")
+    ] = None,
+    prediction_name: Annotated[str, typer.Option(help="Name of the prediction's column.")] = "prediction",
+    row_id: Annotated[
+        str | None, typer.Option(help="Add a column of this name: file and line, the same in every run.")
+    ] = None,
+    partition_by: Annotated[
+        str,
+        typer.Option(
+            help="Columns, separated by commas, that become folders of Parquet files; "
+            "also year, month and day of the contract's time."
+        ),
+    ] = "",
+    max_rejected: Annotated[
+        str, typer.Option(help="Rejected rows past which the run stops: a count, or a share such as 1%.")
+    ] = "1%",
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Begin anew, whatever an unfinished run has left.")
+    ] = False,
+    sample: Annotated[int | None, typer.Option(help="Score only the first N rows.", min=1)] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check the headers and the first chunk; write nothing.")
+    ] = False,
+    workers: Annotated[int | None, typer.Option(help="Threads that score.", min=1, max=64)] = None,
+    memory: Annotated[
+        str | None, typer.Option(help="Memory to work in, such as 300MB; by default 500MB.")
+    ] = None,
+    log_format: Annotated[
+        LogFormat, typer.Option(help="auto: a bar in a terminal, else plain lines; json: a line each.")
+    ] = LogFormat.auto,
+) -> None:
+    """Score a file of any size, each row once, in bounded memory.
+
+    Rows that break the contract go to OUTPUT.rejected.csv with file, line, column and
+    reason; OUTPUT.manifest.json tells what was done. A run that was killed is resumed by
+    the same command. OUTPUT appears only when it is whole.
+
+    Exit codes: 0 done, 2 wrong options, 3 wrong settings, 4 no such model, version or file,
+    5 a file that can't be used, 6 a version that must not be loaded, 9 more rejected rows
+    than allowed, 10 an unfinished run that was begun otherwise, 11 another run is writing
+    OUTPUT, 12 no space or no permission, 130 stopped.
+    """
+    job = _job(
+        model=model,
+        input=input_,
+        output=output,
+        version=model_version,
+        keep="all" if keep == "all" else _names(keep),
+        proba=proba,
+        input_format=input_format,
+        output_format=format_,
+        delimiter="\t" if delimiter == "\\t" else delimiter,
+        encoding=encoding,
+        prediction_name=prediction_name,
+        row_id=row_id,
+        partition_by=_names(partition_by),
+        max_rejected=max_rejected,
+        sample=sample,
+    )
+    settings = load_settings(bulk_workers=workers, bulk_memory=memory)
+    contract = pick(load_contracts(settings.contracts_path), model, "model")
+    from sepal.bulk.run import run, try_first_chunk
+
+    with _stopped_by_signals():
+        if dry_run:
+            scored = try_first_chunk(job, contract, settings)
+            _tell_trial(len(scored.frame), scored.reasons, log_format)
+            return
+        with _teller(log_format) as tell:
+            manifest = run(job, contract, settings, watch=tell, restart=restart)
+    _summarise(manifest, job, log_format)
+
+
+def _job(**values: Any) -> "Job":  # noqa: ANN401 (the options as they came)
+    from sepal.bulk.job import Job
+
+    try:
+        return Job(**values)
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"{'.'.join(map(str, each['loc'])) or 'options'} {each['input']!r}: {each['msg']}"
+            if each["loc"]
+            else each["msg"]
+            for each in error.errors()
+        )
+        raise typer.BadParameter(wrong) from error
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM end a run as something to be resumed."""
+
+    def stop(number: int, _: object) -> None:
+        raise StoppedError("Stopped. What is done is kept: the same command goes on where this one stood.")
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _teller(form: LogFormat) -> Iterator[Callable[["Done"], None]]:
+    if form is LogFormat.json:
+        yield lambda done: _log("progress", vars(done))
+    elif form is LogFormat.auto and console.is_terminal:
+        with _bar() as tell:
+            yield tell
+    else:
+        yield _plain_teller()
+
+
+@contextmanager
+def _bar() -> Iterator[Callable[["Done"], None]]:
+    told = (
+        "[progress.percentage]{task.percentage:>3.0f}%",
+        "{task.fields[rows]:,} rows",
+        "{task.fields[speed]:,.0f} rows/s",
+        "{task.fields[rejected]:,} rejected",
+    )
+    columns = (BarColumn(), *map(TextColumn, told), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("", rows=0, speed=0.0, rejected=0, total=None)
+
+        def tell(done: "Done") -> None:
+            bar.update(
+                task,
+                total=done.total_bytes,
+                completed=done.done_bytes,
+                rows=done.scored + done.rejected,
+                speed=_speed(done),
+                rejected=done.rejected,
+            )
+
+        yield tell
+
+
+def _plain_teller() -> Callable[["Done"], None]:
+    last = time.monotonic()
+
+    def tell(done: "Done") -> None:
+        nonlocal last
+        if time.monotonic() - last > _PLAIN_EVERY:
+            last = time.monotonic()
+            share = done.done_bytes / max(1, done.total_bytes)
+            say(
+                f"{share:.0%}: {done.scored + done.rejected:,} rows, {_speed(done):,.0f} rows/s, "
+                f"{done.rejected:,} rejected, {_seconds_left(done):,.0f} s left"
+            )
+
+    return tell
+
+
+def _speed(done: "Done") -> float:
+    return (done.scored + done.rejected - done.resumed) / max(done.seconds, 1e-9)
+
+
+def _seconds_left(done: "Done") -> float:
+    return done.seconds * (done.total_bytes / max(1, done.done_bytes) - 1)
+
+
+def _log(event: str, values: Mapping[str, object]) -> None:
+    sys.stdout.write(json.dumps({"event": event, **values}) + "\n")
+    sys.stdout.flush()
+
+
+def _tell_trial(scored: int, reasons: Mapping[str, int], form: LogFormat) -> None:
+    if form is LogFormat.json:
+        _log("dry run", {"scored": scored, "rejected_by_reason": dict(reasons)})
+        return
+    say(f"The headers fit. Of the first chunk, {scored:,} rows can be scored.")
+    for reason, count in reasons.items():
+        say(f"  rejected: {count:,} of them: {reason}")
+
+
+def _summarise(manifest: Mapping[str, Any], job: "Job", form: LogFormat) -> None:
+    if form is LogFormat.json:
+        _log("done", manifest)
+        return
+    table = Table(show_header=False, title=f"{job.output}, by {manifest['version']}", title_justify="left")
+    rows = manifest["rows"]
+    table.add_row("rows scored", f"{rows['scored']:,}")
+    if manifest["resumed_rows"]:
+        table.add_row("of them in an earlier run", f"{manifest['resumed_rows']:,}")
+    table.add_row("rows rejected", f"{rows['rejected']:,}")
+    for reason, count in manifest["rejected_by_reason"].items():
+        table.add_row(f"  {reason}", f"{count:,}")
+    for name, value in manifest["predictions"].items():
+        table.add_row(f"  {name}", f"{value:,}" if isinstance(value, int) else f"{value:,.4g}")
+    table.add_row("seconds", f"{manifest['seconds']:,.1f}")
+    table.add_row("rows/s", f"{manifest['rows_per_second']:,}")
+    console.print(table)
+    if rows["rejected"]:
+        say(f"The rejected rows are in {job.output}.rejected.csv")
