@@ -4,7 +4,10 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 from sepal.bulk.files import InputFile, Text
+from sepal.bulk.records import NEWLINE
 from sepal.bulk.rows import LONGEST_TOLD, Done, Position, Rejected
 from sepal.errors import ResumeError
 
@@ -22,13 +25,14 @@ class Block:
 class BlockReader:
     """Cuts a file's text into blocks of about `size` bytes.
 
-    `whole` gives the length of the whole records that a text begins with: all of it, if
-    it is final. A record longer than half a block is rejected: up to its line break, or,
-    if a quote in it is not closed, up to that of its first line.
+    `whole` gives the length of the whole records that a text with quotes begins with;
+    without quotes, each of its lines is one. A record longer than half a block is
+    rejected: up to its line break, or, if a quote in it is not closed, up to that of its
+    first line.
     """
 
     def __init__(
-        self, file: InputFile, encoding: str | None, size: int, whole: Callable[[bytes, bool], int]
+        self, file: InputFile, encoding: str | None, size: int, whole: Callable[[bytes], int]
     ) -> None:
         self._file, self._encoding, self._size, self._whole = file, encoding, size, whole
         self._hash = hashlib.sha256()
@@ -69,10 +73,10 @@ class BlockReader:
     def _cut(self, text: Text, at: Position) -> Iterator[Block]:
         rest = b""
         while data := text.read(self._size - len(rest)):
-            rest += data
-            if length := self._whole(rest, False):
-                yield (block := self._block(rest[:length], at))
-                at, rest = block.end, rest[length:]
+            whole, rest = self._split(rest, data)
+            if whole:
+                yield (block := self._block(whole, at))
+                at = block.end
             while len(rest) > self._size // 2:
                 block, rest = self._too_long(text, rest, at)
                 yield block
@@ -80,10 +84,22 @@ class BlockReader:
         if rest:
             yield self._block(rest, at)
 
+    def _split(self, rest: bytes, data: bytes) -> tuple[bytes, bytes]:
+        """The whole records of the rest before and the new data, and what is left over."""
+        if b'"' in rest or b'"' in data:
+            together = rest + data
+            length = self._whole(together)
+            return together[:length], together[length:]
+        length = data.rfind(b"\n") + 1
+        if not length:
+            return b"", rest + data
+        return b"".join((rest, memoryview(data)[:length])), data[length:]
+
     def _block(self, data: bytes, at: Position) -> Block:
         self._hash.update(data)
         ended = data if data.endswith(b"\n") else data + b"\n"
-        return Block(ended, at.line, Position(at.offset + len(data), at.line + ended.count(b"\n")))
+        lines = np.count_nonzero(np.frombuffer(ended, np.uint8) == NEWLINE)
+        return Block(ended, at.line, Position(at.offset + len(data), at.line + int(lines)))
 
     def _too_long(self, text: Text, rest: bytes, at: Position) -> tuple[Block, bytes]:
         """Leave out a line that belongs to a record without a near end; what follows it is the new rest."""

@@ -61,11 +61,7 @@ class CsvReader:
         for block in self._blocks.blocks(*(after or (self._header,))):
             yield CsvChunk(block, layout)
 
-    def _whole(self, text: bytes, final: bool) -> int:
-        if final:
-            return len(text)
-        if b'"' not in text:
-            return text.rfind(b"\n") + 1
+    def _whole(self, text: bytes) -> int:
         return split(text, self._separator, final=False).length
 
     def _read_header(self, most_columns: int) -> tuple[list[str], Position]:

@@ -21,7 +21,7 @@ class JsonLinesReader:
     """Reads one file, whose `columns` are the keys of its first object."""
 
     def __init__(self, file: InputFile, *, encoding: str | None, size: int) -> None:
-        self._blocks = BlockReader(file, encoding, size, lambda text, final: text.rfind(b"\n") + 1)
+        self._blocks = BlockReader(file, encoding, size, lambda text: text.rfind(b"\n") + 1)
         text = Text(file, encoding)
         try:
             first = text.read(size).lstrip().partition(b"\n")[0]

@@ -1,6 +1,5 @@
 """The commands: `sepal train`, `sepal serve`, and the groups of commands beside them."""
 
-import asyncio
 import sys
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -76,6 +75,8 @@ def serve(
     ] = False,
 ) -> None:
     """Start both tiers, keep them running, and stop them at Ctrl-C."""
+    import asyncio
+
     from sepal.registry import Registry
     from sepal.supervisor import Supervisor
 
