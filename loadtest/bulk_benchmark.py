@@ -18,10 +18,10 @@ import typer
 
 from loadtest.bench.environments import python_with
 from loadtest.bench.systems import ROOT, own_python
-from loadtest.bulk import data
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
+_DATA = ROOT / "loadtest" / "bulk" / "data.py"
 _CONTENDER = ROOT / "loadtest" / "bulk" / "contender.py"
 
 
@@ -79,7 +79,7 @@ def main(
     ride_rows: Annotated[int, typer.Option(min=0, help="Rows of rides; 0 for none.")] = 2_000_000,
     forest_rows: Annotated[
         int, typer.Option(min=0, help="Rows for a random forest; 0 for none.")
-    ] = 500_000,
+    ] = 5_000_000,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds; the table gives their medians.")] = 3,
     ways: Annotated[
         str, typer.Option(help="Which to run beside Sepal.")
@@ -102,9 +102,8 @@ def main(
                 for way in bench.ways(task):
                     sample = bench.run(way, task, n_rows)
                     samples.setdefault((task, way), []).append(sample)
-                    say(
-                        f"round {number + 1}: {task}: {way}: {sample.seconds:.2f} s, {sample.peak_mb:.0f} MB"
-                    )
+                    told = f"{sample.seconds:.2f} s, {sample.peak_mb:.0f} MB"
+                    say(f"round {number + 1}: {task}: {way}: {told}")
         say(_report(samples, dict(tasks)))
         if forest_rows:
             say(bench.forest(forest_rows))
@@ -144,7 +143,7 @@ class Bench:
     def run(self, way: str, task: Task, n_rows: int) -> Sample:
         """Do a task once."""
         source = self._folder / f"{task.kind}-{n_rows}.{task.form}"
-        data.write(task.kind, n_rows, source)
+        self._write_data(task.kind, n_rows, source)
         target = self._scratch / f"out.{task.form}"
         if way == "sepal":
             model = {"iris": "iris", "rides": "ride_duration"}[task.kind]
@@ -165,7 +164,7 @@ class Bench:
     def forest(self, n_rows: int) -> str:
         """A random forest by scikit-learn: how much of the time is not its predict."""
         source = self._folder / f"iris-{n_rows}.csv"
-        data.write("iris", n_rows, source)
+        self._write_data("iris", n_rows, source)
         target = self._scratch / "out.csv"
         command = [str(own_python().with_name("sepal")), "score", "iris", str(source), str(target)]
         self._environment["SEPAL_COMPILED_SCORING"] = "off"
@@ -193,9 +192,13 @@ class Bench:
         task = IRIS_TASKS[0]
         few, more = self.run("sepal", task, rows), self.run("sepal", task, many)
         return (
-            f"{many:,} rows of {task}: {many / more.seconds:,.0f} rows/s, {more.peak_mb:.0f} MB at the peak; "
-            f"{rows:,} rows: {rows / few.seconds:,.0f} rows/s, {few.peak_mb:.0f} MB."
+            f"{many:,} rows of {task}: {many / more.seconds:,.0f} rows/s, {more.peak_mb:.0f} MB "
+            f"at the peak; {rows:,} rows: {rows / few.seconds:,.0f} rows/s, {few.peak_mb:.0f} MB."
         )
+
+    def _write_data(self, kind: str, n_rows: int, path: Path) -> None:
+        if not path.exists():
+            subprocess.run([str(own_python()), str(_DATA), kind, str(n_rows), str(path)], check=True)
 
     def _python(self, way: str) -> list[str]:
         return [str(python_with("duckdb") if way == "duckdb_sql" else own_python())]
@@ -232,6 +235,7 @@ class Bench:
         )
 
     def _measure(self, command: list[str]) -> Sample:
+        os.sync()  # nobody pays for what another has left unwritten
         started = time.perf_counter()
         process = subprocess.Popen(command, env=self._environment, stdout=subprocess.DEVNULL)
         _, status, usage = os.wait4(process.pid, 0)
@@ -262,8 +266,8 @@ def _report(samples: Mapping[tuple[Task, str], list[Sample]], n_rows: Mapping[Ta
         for (at, way), sample in sorted(middle.items(), key=lambda item: item[1].seconds):
             if at == task:
                 lines.append(
-                    f"| {way} | {sample.seconds:.2f} | {rows / sample.seconds:,.0f} | {sample.cpu_seconds:.1f} "
-                    f"| {sample.peak_mb:,.0f} | {ours.seconds / sample.seconds:.2f} of it |"
+                    f"| {way} | {sample.seconds:.2f} | {rows / sample.seconds:,.0f} "
+                    f"| {sample.cpu_seconds:.1f} | {sample.peak_mb:,.0f} | {ours.seconds / sample.seconds:.2f} of it |"
                 )
     lines += ["", "### Must reach", "", "| | against | bound | reached | |", "|---|---|--:|--:|---|"]
     for bound in BOUNDS:
