@@ -47,6 +47,6 @@ clean: ## all that was generated, trained versions included
 	touch $@
 
 .venv/.develop: .venv/.serve
-	.poetry/bin/poetry export --quiet --extras all --with dev --output .venv/develop.txt
+	.poetry/bin/poetry export --quiet --extras "all mlflow onnx postgres redis skops spark" --with dev --output .venv/develop.txt
 	$(BIN)/pip install --quiet --no-deps --require-hashes --requirement .venv/develop.txt
 	touch $@

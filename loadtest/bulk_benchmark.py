@@ -267,7 +267,8 @@ def _report(samples: Mapping[tuple[Task, str], list[Sample]], n_rows: Mapping[Ta
             if at == task:
                 lines.append(
                     f"| {way} | {sample.seconds:.2f} | {rows / sample.seconds:,.0f} "
-                    f"| {sample.cpu_seconds:.1f} | {sample.peak_mb:,.0f} | {ours.seconds / sample.seconds:.2f} of it |"
+                    f"| {sample.cpu_seconds:.1f} | {sample.peak_mb:,.0f} "
+                    f"| {ours.seconds / sample.seconds:.2f} of it |"
                 )
     lines += ["", "### Must reach", "", "| | against | bound | reached | |", "|---|---|--:|--:|---|"]
     for bound in BOUNDS:
