@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
+from urllib.parse import urlsplit, urlunsplit
 
 import pyarrow as pa
 import pyarrow.fs
@@ -69,10 +70,24 @@ class InputFile:
 
 def format_of(path: str) -> Format | None:
     """The format that a file's name says, compressed or not; None if it says none."""
-    name = Path(path)
+    name = name_of(path)
     if name.suffix.lower() in COMPRESSIONS:
         name = name.with_suffix("")
     return ENDINGS.get(name.suffix.lower())
+
+
+def name_of(address: str) -> Path:
+    """The name that an address ends with; what stands behind a URL's question mark is none of it."""
+    return Path(address.partition("?")[0] if "://" in address else address)
+
+
+def public(address: str) -> str:
+    """An address as it may be told and kept: without the secrets that a URL can have in it."""
+    if "://" not in address:
+        return address
+    url = urlsplit(address)
+    user, _, host = url.netloc.rpartition("@")
+    return urlunsplit(url._replace(netloc=host if ":" in user else url.netloc, query=""))
 
 
 def find(address: str) -> list[InputFile]:
@@ -83,21 +98,23 @@ def find(address: str) -> list[InputFile]:
     """
     filesystem, path = filesystem_of(address)
     fixed = path
-    while _WILDCARDS & set(fixed):
-        fixed = fixed.rpartition("/")[0]
     try:
-        infos = _infos(filesystem, fixed or ("." if not path.startswith("/") else "/"))
-    except OSError as error:
-        raise NotFoundError(f"{address} can't be read: {error}") from error
-    if fixed != path:
-        infos = [info for info in infos if Path(info.path).match(path)]
+        infos = _infos(filesystem, path)
+        while not infos and _WILDCARDS & set(fixed):
+            fixed = fixed.rpartition("/")[0]
+        if fixed != path:
+            infos = [info for info in _infos(filesystem, fixed or "/") if Path(info.path).match(path)]
+    except (OSError, ValueError) as error:
+        raise NotFoundError(f"{public(address)} can't be read: {error}") from error
     files = [
         InputFile(info.path, info.size, info.mtime, filesystem)
         for info in sorted(infos, key=lambda info: info.path)
         if not _hidden(info.path, fixed)
     ]
     if not files:
-        raise NotFoundError(f"There is no file at {address}. Give a file, a folder, a pattern or a URL.")
+        raise NotFoundError(
+            f"There is no file at {public(address)}. Give a file, a folder, a pattern or a URL."
+        )
     return files
 
 
@@ -108,7 +125,7 @@ def filesystem_of(address: str) -> tuple[Any, str]:
     try:
         filesystem, path = pa.fs.FileSystem.from_uri(address)
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise DataError(f"{address} is no address that can be read: {error}") from error
+        raise DataError(f"{public(address)} is no address that can be read: {error}") from error
     return filesystem, path
 
 
@@ -134,7 +151,7 @@ class Text:
     """A file's text in UTF-8, decompressed, without byte order mark, from the start on."""
 
     def __init__(self, file: InputFile, encoding: str | None) -> None:
-        self._file, self._again = file, b""
+        self._file, self._decoded, self._ended = file, b"", False
         try:
             self._raw = file.open()
             self._stream = (
@@ -145,24 +162,24 @@ class Text:
         except OSError as error:
             raise DataError(f"{file.path} can't be read: {error}") from error
         self._ahead, encoding = self._without_mark(encoding)
-        self._decoder = None if encoding in ("utf-8", "ascii") else _decoder(encoding)
+        self._decoder = None if encoding == "utf-8" else codecs.getincrementaldecoder(encoding)("replace")
 
     def read(self, size: int) -> bytes:
-        """The next `size` bytes of text, or about as many if they are decoded; b"" at the end alone."""
-        if self._again:
-            again, self._again = self._again, b""
-            return again
-        data = self._read_raw(size)
-        return data if self._decoder is None else self._decode(data, size)
+        """The next `size` bytes of text; fewer at the end alone."""
+        if self._decoder is None:
+            return self._read_raw(size)
+        while len(self._decoded) < size and not self._ended:
+            data = self._read_raw(size)
+            self._ended = len(data) < size
+            decoded = self._decoder.decode(data, final=self._ended)
+            self._decoded += decoded.replace("\ufffd", _INVALID).encode("utf-8", "surrogateescape")
+        text, self._decoded = self._decoded[:size], self._decoded[size:]
+        return text
 
     @property
     def share(self) -> float:
         """How much of the file is read, from 0 to 1."""
         return float(self._raw.tell()) / max(1, self._file.size)
-
-    def unread(self, data: bytes) -> None:
-        """Give back the last of what was read, to be read again."""
-        self._again = data
 
     def close(self) -> None:
         """Close the file."""
@@ -179,30 +196,21 @@ class Text:
             raise DataError(f"{self._file.path} can't be read to its end: {error}") from error
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    def _decode(self, data: bytes, size: int) -> bytes:
-        text = self._decoder.decode(data, final=len(data) < size)  # type: ignore[union-attr]
-        if not text and data:
-            return self.read(size)
-        return text.replace("\ufffd", _INVALID).encode("utf-8", "surrogateescape")
-
     def _without_mark(self, encoding: str | None) -> tuple[bytes, str]:
         self._ahead = b""
         start = self._read_raw(4)
         for mark, marked in _BYTE_ORDER_MARKS:
-            if start.startswith(mark) and encoding in (None, marked, "utf-8"):
+            if start.startswith(mark) and (encoding is None or encoding.startswith((marked, "utf-8"))):
                 return start if marked != "utf-8" else start[len(mark) :], marked
         return start, encoding or "utf-8"
 
 
-def _decoder(encoding: str) -> codecs.IncrementalDecoder:
-    return codecs.getincrementaldecoder(encoding)(errors="replace")
-
-
-def check_encoding(encoding: str | None) -> str | None:
-    """Its usual name; DataError if there is no such encoding."""
-    if encoding is None:
-        return None
+def check_encoding(encoding: str) -> str:
+    """An encoding's usual name; ValueError if text has no such encoding."""
     try:
+        "".encode(encoding)  # there are codecs of other things than text, too
         return codecs.lookup(encoding).name
-    except LookupError as error:
-        raise DataError(f"There is no encoding {encoding!r}. Try utf-8, utf-16 or latin-1.") from error
+    except (LookupError, ValueError) as error:
+        raise ValueError(
+            f"there is no encoding {encoding!r}; try utf-8, utf-16, latin-1 or cp1252"
+        ) from error

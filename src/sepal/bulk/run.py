@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from sepal.bulk import remote
 from sepal.bulk.answers import Model, Summary, check_example, load_model
-from sepal.bulk.files import find
+from sepal.bulk.files import find, public
 from sepal.bulk.job import Job
 from sepal.bulk.outputs import REJECTED, Segment, rejected_segment
 from sepal.bulk.plan import Plan
@@ -27,7 +27,7 @@ from sepal.bulk.sketch import Sketch
 from sepal.bulk.totals import Totals
 from sepal.bulk.work import Entry, WorkFolder, folder_of
 from sepal.contracts import Contract
-from sepal.errors import ResumeError, TooManyRejectedError
+from sepal.errors import NotFoundError, ResumeError, TooManyRejectedError
 from sepal.registry import Registry
 from sepal.settings import Settings
 
@@ -60,10 +60,13 @@ def nobody(progress: Progress) -> None:
     """Watch nothing."""
 
 
-def prepare(job: Job, contract: Contract, settings: Settings) -> tuple[Plan, Model]:
+def prepare(
+    job: Job, contract: Contract, settings: Settings, version_name: str | None = None
+) -> tuple[Plan, Model]:
     """The plan of a job, and the version that scores, loaded and tried out."""
+    name = job.version or version_name
     with Registry.open(settings) as registry:
-        version = registry.version(job.model, job.version) if job.version else registry.champion(job.model)
+        version = registry.version(job.model, name) if name else registry.champion(job.model)
         model = load_model(
             version,
             contract,
@@ -92,15 +95,20 @@ def run(
     DataError, TooManyRejectedError, ResumeError, OutputBusyError, StorageError,
     ArtefactError.
     """
-    plan, model = prepare(job, contract, settings)
-    begin(plan, model)
     output = remote.local_output(job.output, settings)
+    begun = {} if restart else WorkFolder.begun(folder_of(output))
+    plan, model = prepare(
+        job, contract, settings, begun.get("version") if begun.get("model") == job.model else None
+    )
+    begin(plan, model)
     identity = plan.identity(model)
     opened = WorkFolder.open(folder_of(output), plan.output, identity, restart=restart)
     with threadpool_limits(1, "blas"), opened as work:  # the cores are busy, and BLAS would spin on them
         manifest = work.finished or _Run(plan, model, work, watch, _workers(settings)).score()
         work.publish(output)
-    remote.upload(output, job.output)
+        remote.upload(output, job.output, plan.output)
+        work.remove()
+    remote.remove(output, job.output)
     return manifest
 
 
@@ -247,9 +255,13 @@ class _Run:
     def _check_input(self) -> None:
         """Whether every file still is what it was when the run began."""
         before = [file.identity for file in self._plan.files]
-        if [file.identity for file in find(self._plan.job.input)] != before:
+        try:
+            now = [file.identity for file in find(self._plan.job.input)]
+        except NotFoundError:
+            now = []
+        if now != before:
             raise ResumeError(
-                f"{self._plan.job.input} has changed while it was read. Nothing is published. "
+                f"{public(self._plan.job.input)} has changed while it was read. Nothing is published. "
                 "Begin again with --restart."
             )
 
@@ -261,7 +273,11 @@ class _Run:
             "version": version.name,
             "artefact_sha256": version.artefact_sha256,
             "contract_signature": version.contract_signature,
-            "job": self._plan.job.model_dump(),
+            "job": {
+                **self._plan.job.model_dump(),
+                "input": public(self._plan.job.input),
+                "output": public(self._plan.job.output),
+            },
             "input": [
                 {**file.identity, "digest": done.get(at)} for at, file in enumerate(self._plan.files)
             ],
