@@ -5,25 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.fs
 
+from sepal.bulk.formats import COMPRESSIONS, Format, format_of
 from sepal.errors import DataError, NotFoundError
-
-Format: TypeAlias = Literal["csv", "jsonl", "parquet"]
-
-ENDINGS: dict[str, Format] = {
-    ".csv": "csv",
-    ".tsv": "csv",
-    ".txt": "csv",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".parquet": "parquet",
-    ".pq": "parquet",
-}
-COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 
 _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -65,14 +53,6 @@ class InputFile:
     def open(self) -> Any:  # noqa: ANN401 (pyarrow.NativeFile)
         """For reading anywhere in it."""
         return self.filesystem.open_input_file(self.path)
-
-
-def format_of(path: str) -> Format | None:
-    """The format that a file's name says, compressed or not; None if it says none."""
-    name = Path(path)
-    if name.suffix.lower() in COMPRESSIONS:
-        name = name.with_suffix("")
-    return ENDINGS.get(name.suffix.lower())
 
 
 def find(address: str) -> list[InputFile]:
@@ -196,13 +176,3 @@ class Text:
 
 def _decoder(encoding: str) -> codecs.IncrementalDecoder:
     return codecs.getincrementaldecoder(encoding)(errors="replace")
-
-
-def check_encoding(encoding: str | None) -> str | None:
-    """Its usual name; DataError if there is no such encoding."""
-    if encoding is None:
-        return None
-    try:
-        return codecs.lookup(encoding).name
-    except LookupError as error:
-        raise DataError(f"There is no encoding {encoding!r}. Try utf-8, utf-16 or latin-1.") from error

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from sepal.bulk.files import Format, check_encoding, format_of
+from sepal.bulk.formats import Format, check_encoding, format_of
 from sepal.errors import DataError
 
 Column = Annotated[str, Field(min_length=1, max_length=200)]
@@ -21,14 +21,11 @@ MaxRejected = Annotated[str, Field(pattern=r"^\d+(\.\d+)?%?$"), AfterValidator(_
 """A count of rows such as `100`, or a share of them such as `1%`."""
 
 
-class Job(BaseModel):
-    """Files to score: `input` and `output` are paths or URLs, `keep` names columns to carry over."""
+class Options(BaseModel):
+    """How files are scored, wherever they are: `keep` names columns to carry over."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    model: str
-    input: str
-    output: str
     version: str | None = Field(None, description="The version that scores; by default the champion.")
     input_format: Format | None = Field(None, description="By default what the input's name says.")
     output_format: Format | None = Field(None, description="By default what the output's name says.")
@@ -41,6 +38,14 @@ class Job(BaseModel):
     partition_by: tuple[Column, ...] = ()
     max_rejected: MaxRejected = "1%"
     sample: Annotated[int, Field(ge=1)] | None = Field(None, description="Score only so many rows.")
+
+
+class Job(Options):
+    """Files to score: `input` and `output` are paths or URLs."""
+
+    model: str
+    input: str
+    output: str
 
     @model_validator(mode="after")
     def _check(self) -> Self:

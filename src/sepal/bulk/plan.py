@@ -9,7 +9,8 @@ import polars as pl
 
 from sepal.bulk.answers import Model
 from sepal.bulk.csv_reader import CsvReader
-from sepal.bulk.files import Format, InputFile, find
+from sepal.bulk.files import InputFile, find
+from sepal.bulk.formats import Format
 from sepal.bulk.job import Job
 from sepal.bulk.jsonl_reader import JsonLinesReader
 from sepal.bulk.outputs import Output
