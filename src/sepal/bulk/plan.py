@@ -11,7 +11,8 @@ import pyarrow.fs
 
 from sepal.bulk.answers import Model
 from sepal.bulk.csv_reader import CsvReader
-from sepal.bulk.files import COMPRESSIONS, ENDINGS, Format, InputFile, filesystem_of, find, public
+from sepal.bulk.files import InputFile, filesystem_of, find
+from sepal.bulk.formats import COMPRESSIONS, ENDINGS, Format, public
 from sepal.bulk.job import Job
 from sepal.bulk.jsonl_reader import JsonLinesReader
 from sepal.bulk.outputs import Output

@@ -17,7 +17,8 @@ from threadpoolctl import threadpool_limits
 
 from sepal.bulk import remote
 from sepal.bulk.answers import Model, Summary, check_example, load_model
-from sepal.bulk.files import find, public
+from sepal.bulk.files import find
+from sepal.bulk.formats import public
 from sepal.bulk.job import Job
 from sepal.bulk.outputs import REJECTED, Segment, rejected_segment
 from sepal.bulk.plan import Plan
