@@ -174,7 +174,8 @@ def _times(feature: Feature, column: pl.Series) -> pl.Series:
     if column.dtype == pl.Date or (
         isinstance(column.dtype, pl.Datetime) and column.dtype.time_zone is None
     ):
-        return column.cast(pl.Datetime("us")).cast(pl.Int64).cast(pl.Float64) / 1e6
+        microseconds = column.cast(pl.Datetime("us")).cast(pl.Int64).cast(pl.Float64).to_numpy()
+        return pl.Series(microseconds / 1e6)  # polars would multiply, which is not as exact
     return _unreadable(column)
 
 
