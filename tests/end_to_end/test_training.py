@@ -154,6 +154,7 @@ for command in ("list", "show iris", "compare iris log_reg_1", "promote iris log
 
 def test_every_command_has_help_with_an_example(trained: Place) -> None:
     group = ("list", "show", "compare", "history", "verify", "promote", "rollback", "prune")
+    group += ("import-mlflow", "export")
     for command in (["train"], ["serve"], ["models"], *(["models", name] for name in group)):
         assert "Example: " in trained.sepal(*command, "--help").stdout
     assert trained.sepal("--version").stdout == "sepal 0.1.0\n"

@@ -130,3 +130,6 @@ app.command("prune", epilog="Example: `sepal models prune --keep 10`")(moves.pru
 app.command(
     "import-mlflow", epilog="Example: `sepal models import-mlflow iris models:/iris@champion --why new`"
 )(exchange.import_mlflow)
+app.command("export", epilog="Example: `sepal models export iris log_reg_1 --format onnx`")(
+    exchange.export_version
+)
