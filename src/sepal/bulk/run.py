@@ -164,6 +164,7 @@ class _Run:
         self._started = time.monotonic()
         self._totals = Totals(plan.contract, work.entries)
         self._resumed = self._totals.rows
+        self._broken = False
 
     def score(self) -> dict[str, Any]:
         """Score all that is not done yet; the manifest."""
@@ -172,7 +173,7 @@ class _Run:
         with ThreadPoolExecutor(1) as writer, ThreadPoolExecutor(self._workers) as pool:
             try:
                 for task in self._tasks(pool):
-                    under_way.append(writer.submit(self._commit, task))
+                    under_way.append(writer.submit(self._commit_in_turn, task))
                     while len(under_way) >= most:
                         under_way.popleft().result()
                 while under_way:
@@ -211,6 +212,13 @@ class _Run:
     def _write(self, scored: Scored, *, first: bool) -> _Outcome:
         segments = [*self._plan.output.segments(scored.frame, first=first)]
         return _Outcome(len(scored.frame), scored.rejected, scored.reasons, scored.summary, segments)
+
+    def _commit_in_turn(self, task: _Task) -> None:
+        """Commit, unless a chunk before it could not be: the journal has no gaps."""
+        if not self._broken:
+            self._broken = True
+            self._commit(task)
+            self._broken = False
 
     def _commit(self, task: _Task) -> None:
         outcome = task.outcome.result()
