@@ -126,6 +126,9 @@ class Settings(BaseSettings):
         0, description="Threads of a bulk run that score; 0 for as many as there are cores, up to 4."
     )
     bulk_columns: Count = Field(10_000, description="Columns that an input of a bulk run may have.")
+    swap_poll: Seconds = Field(
+        0.5, description="Seconds between two looks of the model server for a new champion."
+    )
 
     start_timeout: Seconds = Field(60.0, description="Seconds that `sepal serve` waits for both tiers.")
     stop_timeout: Seconds = Field(
