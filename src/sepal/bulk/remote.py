@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.fs
 
 from sepal.bulk.files import filesystem_of, is_local
-from sepal.bulk.work import beside
+from sepal.bulk.places import beside
 from sepal.errors import StorageError
 from sepal.settings import Settings
 

@@ -11,6 +11,7 @@ import typer
 from sepal.cli.models import app as models_app
 from sepal.cli.score import score
 from sepal.cli.terminal import console, say
+from sepal.cli.worker import worker
 from sepal.contracts.catalogue import load_contracts, pick
 from sepal.errors import NoChampionError, told_in_one_line
 from sepal.settings import Settings, load_settings
@@ -23,6 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command(epilog="Example: `sepal score iris flowers.csv scored.csv --proba`")(score)
+app.command(epilog="Example: `sepal worker iris`")(worker)
 app.add_typer(models_app, name="models", epilog="Example: `sepal models list`")
 
 
@@ -74,6 +76,9 @@ def serve(
     train_missing: Annotated[
         bool, typer.Option("--train-missing", help="First train each model that has no champion.")
     ] = False,
+    worker: Annotated[
+        bool, typer.Option("--worker", help="Run a worker too, which takes jobs of bulk scoring.")
+    ] = False,
 ) -> None:
     """Start both tiers, keep them running, and stop them at Ctrl-C."""
     from sepal.registry import Registry
@@ -89,7 +94,7 @@ def serve(
             if not train_missing:
                 raise
             _train(settings, model)
-    asyncio.run(Supervisor(settings, contracts, say).run())
+    asyncio.run(Supervisor(settings, contracts, say, worker=worker).run())
 
 
 def _train(
