@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sepal.bulk.formats import Format, format_of
 from sepal.bulk.job import Job, Options
-from sepal.errors import JobError
+from sepal.errors import DataError, JobError
 
 OUTPUT = "output"
 """What a result's name in the folder of its job begins with."""
@@ -111,10 +111,11 @@ class Record(_Kept):
         wanted = str(folder / self.stored) if self.stored else self.request.output
         try:
             return Job(model=self.model, input=given or "", output=wanted or "", **values)
+        except DataError as error:
+            raise JobError(str(error)) from error
         except ValidationError as error:
-            raise JobError(
-                f"{error.errors()[0]['msg'].removeprefix('Value error, ').capitalize()}."
-            ) from error
+            told = error.errors()[0]["msg"].removeprefix("Value error, ")
+            raise JobError(f"{told[0].upper()}{told[1:]}.") from error
 
 
 class Lease(_Kept):
