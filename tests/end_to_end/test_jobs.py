@@ -66,7 +66,10 @@ def request(
     **headers: str,
 ) -> tuple[int, bytes, Any]:
     asked = urllib.request.Request(  # noqa: S310
-        served.url + path, data, {name.replace("_", "-"): value for name, value in headers.items()}, method=method
+        served.url + path,
+        data,
+        {name.replace("_", "-"): value for name, value in headers.items()},
+        method=method,
     )
     try:
         with urllib.request.urlopen(asked, timeout=60) as response:  # noqa: S310
@@ -127,7 +130,9 @@ def test_ten_jobs_all_end_once_and_right_while_the_worker_is_killed_three_times(
             else:
                 frame.write_parquet(files / f"{at}.parquet")
                 paths.append(
-                    submit(served, input=f"{files}/{at}.parquet", output=f"{files}/{at}.scored.csv", proba=True)
+                    submit(
+                        served, input=f"{files}/{at}.parquet", output=f"{files}/{at}.scored.csv", proba=True
+                    )
                 )
         for nth in range(3):
             with working(place) as worker:
@@ -165,7 +170,9 @@ def wait_for_progress(served: Served, paths: list[str]) -> str:
     pytest.fail("no job runs")
 
 
-def test_a_running_job_is_cancelled_and_another_is_stopped_and_goes_on(place: Place, tmp_path: Path) -> None:
+def test_a_running_job_is_cancelled_and_another_is_stopped_and_goes_on(
+    place: Place, tmp_path: Path
+) -> None:
     files = tmp_path / "files"
     frame = flowers(1, 3_000_000)
     frame.write_csv(files / "in.csv")

@@ -106,7 +106,9 @@ async def test_a_jobs_progress_end_and_manifest_are_shown(
     assert set(body["links"]) == {"self"}
 
 
-async def test_pages_go_from_the_newest_to_the_oldest(client: aiohttp.ClientSession, tmp_path: Path) -> None:
+async def test_pages_go_from_the_newest_to_the_oldest(
+    client: aiohttp.ClientSession, tmp_path: Path
+) -> None:
     ids = []
     for _ in range(5):
         ids.append(  # noqa: PERF401 (one after the other)
@@ -127,7 +129,9 @@ async def test_pages_go_from_the_newest_to_the_oldest(client: aiohttp.ClientSess
 async def test_a_job_is_cancelled_and_one_that_has_ended_is_not(
     client: aiohttp.ClientSession, settings: Settings
 ) -> None:
-    paths = [(await call(client, "POST", "/iris/jobs", data=ROWS, headers=CSV))[2]["Location"] for _ in "abc"]
+    paths = [
+        (await call(client, "POST", "/iris/jobs", data=ROWS, headers=CSV))[2]["Location"] for _ in "abc"
+    ]
     assert (await call(client, "DELETE", paths[0]))[1]["state"] == "cancelled"
     assert (await call(client, "DELETE", paths[0]))[0] == 200
     with_queue(settings, lambda queue: queue.take())  # the hint of the first
@@ -209,7 +213,9 @@ async def test_a_job_that_is_no_job_is_told_what_is_wrong(
     assert told in problem["detail"]
 
 
-async def test_options_that_do_not_go_together_are_told(client: aiohttp.ClientSession, tmp_path: Path) -> None:
+async def test_options_that_do_not_go_together_are_told(
+    client: aiohttp.ClientSession, tmp_path: Path
+) -> None:
     job = {"input": f"{tmp_path}/in/a.csv", "output": f"{tmp_path}/in/b.csv", "partition_by": ["id"]}
     status, body, _ = await call(client, "POST", "/iris/jobs", json=job)
     assert (status, body["detail"]) == (422, "Only Parquet can be partitioned: give --format parquet.")
@@ -222,7 +228,11 @@ async def test_options_that_do_not_go_together_are_told(client: aiohttp.ClientSe
     [
         ({"Content-Type": "text/csv"}, "input.csv", "output.csv"),
         ({"Content-Type": "text/csv", "Content-Encoding": "gzip"}, "input.csv.gz", "output.csv"),
-        ({"Content-Type": "application/x-ndjson", "Content-Encoding": "zstd"}, "input.jsonl.zst", "output.jsonl"),
+        (
+            {"Content-Type": "application/x-ndjson", "Content-Encoding": "zstd"},
+            "input.jsonl.zst",
+            "output.jsonl",
+        ),
         ({"Content-Type": "application/vnd.apache.parquet"}, "input.parquet", "output.parquet"),
     ],
 )
@@ -232,9 +242,9 @@ async def test_a_file_is_kept_as_it_is_sent(
     sent = gzip.compress(ROWS)
     status, body, _ = await call(client, "POST", "/iris/jobs", data=sent, headers=headers)
     assert status == 202
-    assert {path.relative_to(settings.jobs_folder).as_posix(): path.read_bytes() for path in kept(settings)} == {
-        f"iris-{body['id']}/{name}": sent
-    }
+    assert {
+        path.relative_to(settings.jobs_folder).as_posix(): path.read_bytes() for path in kept(settings)
+    } == {f"iris-{body['id']}/{name}": sent}
     assert run_next(settings, State.done).stored == stored
 
 
@@ -275,7 +285,9 @@ async def test_a_wrong_parameter_is_told_and_nothing_is_kept(
         {"Content-Type": "application/vnd.apache.parquet", "Content-Encoding": "gzip"},
     ],
 )
-async def test_another_kind_of_body_is_refused(client: aiohttp.ClientSession, headers: dict[str, str]) -> None:
+async def test_another_kind_of_body_is_refused(
+    client: aiohttp.ClientSession, headers: dict[str, str]
+) -> None:
     assert (await call(client, "POST", "/iris/jobs", data=ROWS, headers=headers))[0] == 415
 
 
@@ -286,7 +298,9 @@ async def test_a_file_past_the_bound_is_refused_and_leaves_nothing(
         for _ in range(40):
             yield b"x" * 2**15
 
-    assert (await call(client, "POST", "/iris/jobs", data=BytesIO(b"x" * (2**20 + 1)), headers=CSV))[0] == 413
+    assert (await call(client, "POST", "/iris/jobs", data=BytesIO(b"x" * (2**20 + 1)), headers=CSV))[
+        0
+    ] == 413
     assert (await call(client, "POST", "/iris/jobs", data=endless(), headers=CSV))[0] == 413
     assert (await call(client, "POST", "/iris/jobs", data=b"", headers=CSV))[0] == 400
     assert kept(settings) == []
@@ -316,7 +330,9 @@ async def test_so_many_files_are_received_at_once_and_one_that_breaks_off_leaves
     assert "unexpectedly" not in caplog.text
 
 
-async def test_a_disk_that_can_not_be_written_is_told(client: aiohttp.ClientSession, settings: Settings) -> None:
+async def test_a_disk_that_can_not_be_written_is_told(
+    client: aiohttp.ClientSession, settings: Settings
+) -> None:
     settings.data_dir.mkdir()
     settings.jobs_folder.touch()
     status, body, _ = await call(client, "POST", "/iris/jobs", data=ROWS, headers=CSV)
@@ -398,7 +414,13 @@ async def test_a_result_elsewhere_is_not_downloaded(
 
 
 async def test_a_model_that_is_not_served_has_no_jobs(client: aiohttp.ClientSession) -> None:
-    for method, path in (("GET", ""), ("POST", ""), ("GET", "/1-a"), ("DELETE", "/1-a"), ("GET", "/1-a/output")):
+    for method, path in (
+        ("GET", ""),
+        ("POST", ""),
+        ("GET", "/1-a"),
+        ("DELETE", "/1-a"),
+        ("GET", "/1-a/output"),
+    ):
         status, body, _ = await call(client, method, f"/tulips/jobs{path}")
         assert status == 404
         assert "tulips" in body["detail"]

@@ -53,7 +53,11 @@ def postgres_url() -> Iterator[str]:
 
     def as_user(program: str, *arguments: str) -> list[str]:
         command = [str(programs[-1] / program), *arguments]
-        return ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", *command] if is_root else command
+        return (
+            ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups", *command]
+            if is_root
+            else command
+        )
 
     try:
         subprocess.run(
@@ -62,7 +66,9 @@ def postgres_url() -> Iterator[str]:
             stdout=subprocess.DEVNULL,
             cwd=folder,
         )
-        command = as_user("postgres", "-D", str(data), "-p", str(port), "-k", str(folder), "-h", "127.0.0.1")
+        command = as_user(
+            "postgres", "-D", str(data), "-p", str(port), "-k", str(folder), "-h", "127.0.0.1"
+        )
         with subprocess.Popen(
             command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         ) as server:
@@ -84,7 +90,7 @@ def _wait_for(probe: Callable[[], object]) -> None:
     while True:
         try:
             probe()
-        except Exception:  # noqa: BLE001 (not up yet)
+        except Exception:  # not up yet
             if time.monotonic() > late:
                 raise
             time.sleep(0.1)

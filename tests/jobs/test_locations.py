@@ -27,7 +27,12 @@ def test_what_is_below_an_allowed_place_is_allowed(address: str) -> None:
         *("", ".", "a.csv", "./a.csv", "../a.csv", "~/a.csv", "data/jobs/a.csv"),
         *("/", "/data", "/data/jobs2/a.csv", "/etc/passwd", "/data/jobs/../secret.csv", "/data/jobs/.."),
         *("/data/jobs/./a.csv", "/data/jobs/a\0.csv", "/data/jobs/a\n.csv", "/data/jobs\\..\\a.csv"),
-        *("file:///data/jobs/a.csv", "http://flowers/in/a.csv", "S3://flowers/in/a.csv", "s3:/flowers/in/a"),
+        *(
+            "file:///data/jobs/a.csv",
+            "http://flowers/in/a.csv",
+            "S3://flowers/in/a.csv",
+            "s3:/flowers/in/a",
+        ),
         *("s3://flowers/in/../out/a.csv", "s3://flowers/in/%2e%2e/a.csv", "s3://flowers/in//a.csv"),
         *("s3://flowers/in/a.csv?endpoint_override=evil.example", "s3://flowers/in/a.csv#x"),
         *("s3://flowers/inside/a.csv", "s3://key:secret@flowers/in/a.csv", "s3://flowers.evil/in/a.csv"),

@@ -135,7 +135,9 @@ def test_an_output_that_another_run_is_writing_is_tried_again_so_often(
 ) -> None:
     flowers(tmp_path / "in.csv")
     output = tmp_path / "out.csv"
-    jobs = [submit(queue, input=str(tmp_path / "in.csv"), output=str(output)).record.identity.id for _ in "ab"]
+    jobs = [
+        submit(queue, input=str(tmp_path / "in.csv"), output=str(output)).record.identity.id for _ in "ab"
+    ]
     with WorkFolder.open(work_folder_of(output), None, {}):  # type: ignore[arg-type]  # nothing is written
         found = until_ended(worker, queue, jobs[0])
         assert found.state is State.failed
@@ -202,7 +204,9 @@ def test_a_worker_that_is_stopped_puts_its_job_back_and_the_next_goes_on(
     following.work()
     assert found.state is State.done
     assert json.loads(queue.manifest(job) or b"")["resumed_rows"] > 0
-    assert pl.read_csv(output)["prediction"].to_list() == small_pipeline().predict(frame.to_numpy()).tolist()
+    assert (
+        pl.read_csv(output)["prediction"].to_list() == small_pipeline().predict(frame.to_numpy()).tolist()
+    )
 
 
 def test_a_job_that_kills_its_workers_is_given_up(
@@ -253,18 +257,17 @@ def test_a_queue_that_is_away_for_a_while_ends_no_worker_and_loses_no_end(
     flowers(tmp_path / "in.csv")
     job = submit(queue, input=str(tmp_path / "in.csv"), output=str(tmp_path / "out.csv")).record
     database = jobs_settings.data_dir / "jobs.sqlite"
-    gone = database.with_suffix(".away")
     queue.close()
     running = threading.Thread(target=worker.work)
     for left in jobs_settings.data_dir.glob("jobs.sqlite*"):
-        os.rename(left, gone.with_name(left.name + ".away"))
+        left.rename(left.with_name(f"{left.name}.away"))
     database.mkdir()
     running.start()
     while not any("does not answer" in line for line in said):
         time.sleep(0.01)
     database.rmdir()
     for left in jobs_settings.data_dir.glob("*.away"):
-        os.rename(left, left.with_name(left.name.removesuffix(".away")))
+        left.rename(left.with_name(left.name.removesuffix(".away")))
     with closing(JobQueue(jobs_settings, "iris")) as again:
         late = time.monotonic() + 20
         while again.get(job.identity.id).end is None:
@@ -285,7 +288,10 @@ def test_results_past_their_time_and_uploads_that_broke_off_are_removed(
         for record in (job, there):
             queue.cancel(record.identity.id)
         work_folder_of(tmp_path / "out.csv").mkdir()
-        kept, old, young = folders.folder_of(brief, waiting), *(folders.incoming(brief, name) for name in "ab")
+        kept, old, young = (
+            folders.folder_of(brief, waiting),
+            *(folders.incoming(brief, name) for name in "ab"),
+        )
         foreign, orphan = brief.jobs_folder / "wine-1-a", brief.jobs_folder / "iris-99-a"
         for folder in (folders.folder_of(brief, job), kept, foreign, orphan):
             folder.mkdir()

@@ -338,10 +338,13 @@ class JobQueue:
 
     def _get_many(self, kind: str, names: Iterable[_N], model: type[_M]) -> dict[_N, _M]:
         """Those that are there, in the order of their names."""
-        wanted = [*names]
+        wanted: list[_N] = list(names)
         found = self._peek([f"{kind}:{name}" for name in wanted])
-        values = ((name, found.get(f"{kind}:{name}")) for name in wanted)
-        return {name: model.model_validate_json(value) for name, value in values if value is not None}
+        there: dict[_N, _M] = {}
+        for name in wanted:
+            if (value := found.get(f"{kind}:{name}")) is not None:
+                there[name] = model.model_validate_json(value)
+        return there
 
     def _peek(self, keys: Sequence[str]) -> dict[str, bytes]:
         return {key: bytes(value) for key, value in self._storage.peek_many(keys).items()} if keys else {}
