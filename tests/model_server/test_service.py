@@ -102,7 +102,7 @@ async def test_a_first_champion_that_comes_after_the_start_is_taken_up_and_warme
         assert response.status_code == 503
         await asyncio.to_thread(registry.register, draft)
         async with asyncio.timeout(5):
-            while (await client.get("/models")).json()["iris"] != {"version": "log_reg_1"}:
+            while (await client.get("/models")).json()["iris"] != {"version": "log_reg_1"}:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         calls = (client.post("/iris/score", content=ROWS.tobytes(), headers=HEADERS) for _ in range(20))
         for response in await asyncio.gather(*calls):
