@@ -4,7 +4,10 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 from sepal.bulk.files import InputFile, Text
+from sepal.bulk.records import NEWLINE
 from sepal.bulk.rows import LONGEST_TOLD, Done, Position, Rejected
 from sepal.errors import ResumeError
 
@@ -92,7 +95,8 @@ class BlockReader:
     def _block(self, data: bytes, at: Position) -> Block:
         self._hash.update(data)
         ended = data if data.endswith(b"\n") else data + b"\n"
-        return Block(ended, at.line, Position(at.offset + len(data), at.line + ended.count(b"\n")))
+        lines = np.count_nonzero(np.frombuffer(ended, np.uint8) == NEWLINE)
+        return Block(ended, at.line, Position(at.offset + len(data), at.line + int(lines)))
 
     def _too_long(self, text: Text, rest: bytes, at: Position) -> tuple[Block, bytes]:
         """Leave out a line that belongs to a record without a near end; what follows it is the new rest."""

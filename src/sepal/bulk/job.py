@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from sepal.bulk.files import Format, check_encoding, format_of
+from sepal.bulk.formats import Format, check_encoding, format_of
 
 Column = Annotated[str, Field(min_length=1, max_length=200)]
 
@@ -33,14 +33,11 @@ Delimiter = Annotated[str, AfterValidator(_check_delimiter)]
 Encoding = Annotated[str, AfterValidator(check_encoding)]
 
 
-class Job(BaseModel):
-    """Files to score: `input` and `output` are paths or URLs, `keep` names columns to carry over."""
+class Options(BaseModel):
+    """How files are scored, wherever they are: `keep` names columns to carry over."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    model: str
-    input: str
-    output: str
     version: str | None = Field(None, description="The version that scores; by default the champion.")
     input_format: Format | None = Field(None, description="By default what the input's name says.")
     output_format: Format | None = Field(None, description="By default what the output's name says.")
@@ -53,6 +50,14 @@ class Job(BaseModel):
     partition_by: tuple[Column, ...] = ()
     max_rejected: MaxRejected = "1%"
     sample: Annotated[int, Field(ge=1)] | None = Field(None, description="Score only so many rows.")
+
+
+class Job(Options):
+    """Files to score: `input` and `output` are paths or URLs."""
+
+    model: str
+    input: str
+    output: str
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import polars as pl
 import pyarrow as pa
 
-from sepal.bulk.files import COMPRESSIONS, Format, name_of
+from sepal.bulk.formats import COMPRESSIONS, Format, name_of
 from sepal.bulk.parquet_footer import MAGIC, RowGroup, joined_footer
 from sepal.bulk.rows import Rejected
 

@@ -11,7 +11,8 @@ import pyarrow.fs
 
 from sepal.bulk.answers import Model
 from sepal.bulk.csv_reader import CsvReader
-from sepal.bulk.files import COMPRESSIONS, ENDINGS, Format, InputFile, filesystem_of, find, public
+from sepal.bulk.files import InputFile, filesystem_of, find
+from sepal.bulk.formats import COMPRESSIONS, ENDINGS, Format, public
 from sepal.bulk.job import Job
 from sepal.bulk.jsonl_reader import JsonLinesReader
 from sepal.bulk.outputs import Output
@@ -24,6 +25,8 @@ from sepal.errors import DataError
 from sepal.settings import Settings
 
 _LARGEST_BLOCK, _SMALLEST_BLOCK = 1 << 25, 1 << 18
+_BLOCKS = 128
+"""Into so many blocks of text the memory is divided: one on its way takes about ten times its size."""
 _BYTES_PER_VALUE = 200
 """Memory that a value of Parquet takes on its way, in every form that it has: an upper estimate."""
 
@@ -39,7 +42,7 @@ class Sizes:
     @classmethod
     def of(cls, settings: Settings) -> "Sizes":
         """From the memory that a run may take."""
-        block = min(max(settings.bulk_memory // 64, _SMALLEST_BLOCK), _LARGEST_BLOCK)
+        block = min(max(settings.bulk_memory // _BLOCKS, _SMALLEST_BLOCK), _LARGEST_BLOCK)
         return cls(block, settings.bulk_memory // _BYTES_PER_VALUE, settings.bulk_columns)
 
 

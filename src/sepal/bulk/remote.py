@@ -10,7 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.fs
 
-from sepal.bulk.files import filesystem_of, is_local, name_of, public
+from sepal.bulk.files import filesystem_of, is_local
+from sepal.bulk.formats import name_of, public
 from sepal.bulk.outputs import Output
 from sepal.bulk.work import beside
 from sepal.errors import StorageError

@@ -275,6 +275,6 @@ def _summarise(manifest: Mapping[str, Any], job: "Job", form: LogFormat) -> None
 
 
 def _told(job: "Job") -> str:
-    from sepal.bulk.files import public
+    from sepal.bulk.formats import public
 
     return public(job.output)
