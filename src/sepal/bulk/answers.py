@@ -9,7 +9,7 @@ import polars as pl
 
 from sepal.bulk.sketch import Sketch
 from sepal.contracts import Contract, Labels
-from sepal.errors import ArtefactError
+from sepal.errors import ArtefactError, DataError
 from sepal.registry.versions import Version
 from sepal.scoring import linear
 from sepal.scoring.columns import Flags
@@ -77,6 +77,8 @@ def load_model(
     if isinstance(target, Labels):
         labels = _Labels(target, prediction_name, tuple(classes), proba, evaluator)
         return Model(contract, version, labels.answer)
+    if proba:
+        raise DataError(f"{contract.name} gives a quantity, and has no probabilities: leave out --proba.")
     quantities = _Quantities(prediction_name, evaluator)
     return Model(contract, version, quantities.answer)
 
