@@ -21,12 +21,13 @@ from sepal.bulk.files import find
 from sepal.bulk.formats import public
 from sepal.bulk.job import Job
 from sepal.bulk.outputs import REJECTED, Segment, rejected_segment
+from sepal.bulk.places import folder_of
 from sepal.bulk.plan import Plan
 from sepal.bulk.rows import Chunk, Done, Rejected, Rows
 from sepal.bulk.scoring import Scored, Scorer
 from sepal.bulk.sketch import Sketch
 from sepal.bulk.totals import Totals
-from sepal.bulk.work import Entry, WorkFolder, folder_of
+from sepal.bulk.work import Entry, WorkFolder
 from sepal.contracts import Contract
 from sepal.errors import NotFoundError, ResumeError, TooManyRejectedError
 from sepal.registry import Registry
