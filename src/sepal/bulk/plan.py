@@ -137,6 +137,7 @@ class Plan:
             stem_of(file),
             self.job.row_id,
             self.date_parts,
+            self.job.version_name,
         )
 
 
@@ -203,7 +204,7 @@ def _other_delimiter(reader: Reader) -> str:
 
 def _kept(job: Job, contract: Contract, reader: Reader) -> list[str]:
     """The columns to carry over; DataError if one is not there, or an output column has its name."""
-    written = {job.prediction_name, "model_version", job.row_id}
+    written = {*job.own_columns}
     if job.proba and isinstance(contract.target, Labels):
         written |= {f"probability_{label}" for label in contract.target.names}
     if job.keep == "all":
