@@ -4,7 +4,6 @@ import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from io import StringIO
 from typing import Any
 
 import numpy as np
@@ -97,9 +96,11 @@ class CsvReader:
 
     def _names(self, header: str) -> list[str]:
         try:
-            names = next(csv.reader(StringIO(header, newline=""), delimiter=self._separator.decode()), [])
+            names = next(csv.reader([header], delimiter=self._separator.decode()), [])
         except csv.Error as error:
-            raise DataError(f"The header of {self._file.path} can't be read: {error}.") from error
+            raise DataError(
+                f"The header of {self._file.path} can't be read: {error}. Lines must end with LF or CR LF."
+            ) from error
         return [name.strip() for name in names]
 
 

@@ -71,7 +71,7 @@ class Plan:
             _check_stems(files)
         readers = (_open(job, file, sizes) for file in files)
         first = next(readers)
-        contract.match_columns(first.columns)
+        _matched(job, contract, files[0], first)
         keep = _kept(job, contract, first)
         date_parts = _date_parts(job, contract, first)
         keys = [key for key in job.partition_by if key not in (*date_parts, job.prediction_name)]
@@ -120,10 +120,7 @@ class Plan:
 
     def matched(self, reader: Reader, file: InputFile) -> dict[str, str]:
         """Each feature's column; DataError naming the file if it, or a kept column, is not there."""
-        try:
-            matched = self.contract.match_columns(reader.columns)
-        except DataError as error:
-            raise DataError(f"{file.path}: {error}{_other_delimiter(self.job, reader)}") from error
+        matched = _matched(self.job, self.contract, file, reader)
         wanted = [*matched.values(), *self.keep]
         if missing := [name for name in wanted if name not in reader.columns]:
             raise DataError(f"{file.path} lacks {few(missing)}. It has: {few(reader.columns)}.")
@@ -140,7 +137,15 @@ class Plan:
             stem_of(file),
             self.job.row_id,
             self.date_parts,
+            self.job.version_name,
         )
+
+
+def _matched(job: Job, contract: Contract, file: InputFile, reader: Reader) -> dict[str, str]:
+    try:
+        return contract.match_columns(reader.columns)
+    except DataError as error:
+        raise DataError(f"{file.path}: {error}{_other_delimiter(reader)}") from error
 
 
 def stem_of(file: InputFile) -> str:
@@ -188,7 +193,7 @@ def _check_stems(files: Sequence[InputFile]) -> None:
             )
 
 
-def _other_delimiter(job: Job, reader: Reader) -> str:
+def _other_delimiter(reader: Reader) -> str:
     """A hint, if the values in the header seem to be separated by something else."""
     if isinstance(reader, CsvReader) and len(reader.columns) == 1:
         for name, character in {"\\t": "\t", ";": ";", "|": "|", ",": ","}.items():
@@ -199,7 +204,7 @@ def _other_delimiter(job: Job, reader: Reader) -> str:
 
 def _kept(job: Job, contract: Contract, reader: Reader) -> list[str]:
     """The columns to carry over; DataError if one is not there, or an output column has its name."""
-    written = {job.prediction_name, "model_version", job.row_id}
+    written = {*job.own_columns}
     if job.proba and isinstance(contract.target, Labels):
         written |= {f"probability_{label}" for label in contract.target.names}
     if job.keep == "all":

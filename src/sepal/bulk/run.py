@@ -75,6 +75,8 @@ def prepare(
             registry.artefacts,
             proba=job.proba,
             prediction_name=job.prediction_name,
+            position_name=job.position_name,
+            label_names=job.label_names,
             compiled=settings.compiled_scoring == "on",
         )
     check_example(model)

@@ -46,6 +46,7 @@ class Scorer:
     stem: str
     row_id: str | None
     date_parts: Sequence[str]
+    version_name: str | None = "model_version"
 
     def score(self, rows: Rows) -> Scored:
         """Score the rows that the contract takes; reject the others, each for the first of its faults."""
@@ -59,7 +60,7 @@ class Scorer:
                 *self._row_ids(rows.lines[kept]),
                 *self._carried(rows.frame, kept),
                 *answers.columns,
-                self._version(len(kept)),
+                *self._version(len(kept)),
                 *self._dates(matrix),
             ]
         )
@@ -109,9 +110,11 @@ class Scorer:
         numbers = pl.DataFrame({"line": lines})
         return [numbers.select(pl.format(f"{self.stem}/{{}}", "line")).to_series().alias(self.row_id)]
 
-    def _version(self, n_rows: int) -> pl.Series:
-        codes = pl.Series("model_version", np.zeros(n_rows, dtype=np.uint32))
-        return codes.cat.to(pl.Enum([self.model.version.name]))
+    def _version(self, n_rows: int) -> Iterable[pl.Series]:
+        if self.version_name is None:
+            return []
+        codes = pl.Series(self.version_name, np.zeros(n_rows, dtype=np.uint32))
+        return [codes.cat.to(pl.Enum([self.model.version.name]))]
 
     def _dates(self, matrix: Matrix) -> Iterable[pl.Series]:
         if not self.date_parts:

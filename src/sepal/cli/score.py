@@ -18,7 +18,7 @@ from rich.text import Text
 from sepal.cli.terminal import console, say
 from sepal.contracts.catalogue import load_contracts, pick
 from sepal.errors import StoppedError
-from sepal.settings import load_settings
+from sepal.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -102,7 +102,7 @@ def score(
     than allowed, 10 an unfinished run that was begun otherwise, 11 another run is writing
     OUTPUT, 12 no space or no permission, 130 stopped.
     """
-    job = _job(
+    job = job_of(
         model=model,
         input=input_,
         output=output,
@@ -120,20 +120,34 @@ def score(
         sample=sample,
     )
     settings = load_settings(bulk_workers=workers, bulk_memory=memory)
-    contract = pick(load_contracts(settings.contracts_path), model, "model")
-    from sepal.bulk.run import run, try_first_chunk
+    if dry_run:
+        _try(job, settings, log_format)
+    else:
+        run_job(job, settings, log_format, restart=restart)
 
-    with _stopped_by_signals():
-        if dry_run:
-            scored = try_first_chunk(job, contract, settings)
-            _tell_trial(len(scored.frame), scored.reasons, log_format)
-            return
-        with _teller(log_format) as tell:
-            manifest = run(job, contract, settings, watch=tell, restart=restart)
+
+def run_job(
+    job: "Job", settings: Settings, log_format: LogFormat = LogFormat.auto, *, restart: bool = False
+) -> None:
+    """Score the files of a job, and tell how far it is, and what came of it at the end."""
+    from sepal.bulk.run import run
+
+    contract = pick(load_contracts(settings.contracts_path), job.model, "model")
+    with _stopped_by_signals(), _teller(log_format) as tell:
+        manifest = run(job, contract, settings, watch=tell, restart=restart)
     _summarise(manifest, job, log_format)
 
 
-def _job(**values: Any) -> "Job":  # noqa: ANN401 (the options as they came)
+def _try(job: "Job", settings: Settings, log_format: LogFormat) -> None:
+    from sepal.bulk.run import try_first_chunk
+
+    contract = pick(load_contracts(settings.contracts_path), job.model, "model")
+    scored = try_first_chunk(job, contract, settings)
+    _tell_trial(len(scored.frame), scored.reasons, log_format)
+
+
+def job_of(**values: Any) -> "Job":  # noqa: ANN401 (the options as they came)
+    """The job that options describe; what is wrong with them is told by their names."""
     from sepal.bulk.job import Job
 
     try:
