@@ -56,6 +56,21 @@ class JsonLinesReader:
         for block in self._blocks.blocks(*(after or (_START,))):
             yield JsonLinesChunk(block, self._schema)
 
+    @property
+    def seekable(self) -> bool:
+        """As `Reader` says."""
+        return self._blocks.seekable()
+
+    def ends(self) -> Iterator[Position]:
+        """As `Reader` says; all of the file is read for it."""
+        for block in self._blocks.blocks(_START):
+            yield block.end
+
+    def span(self, start: Position, end: Position) -> Iterator["JsonLinesChunk"]:
+        """As `Reader` says."""
+        for block in self._blocks.span(start, end.offset):
+            yield JsonLinesChunk(block, self._schema)
+
 
 def _keys(file: InputFile, line: bytes) -> list[str]:
     try:

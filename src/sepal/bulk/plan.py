@@ -17,7 +17,7 @@ from sepal.bulk.parquet_reader import ParquetReader
 from sepal.bulk.rows import Reader
 from sepal.bulk.scoring import DATE_PARTS, Scorer
 from sepal.contracts import Contract
-from sepal.errors import DataError
+from sepal.errors import DataError, ResumeError
 from sepal.settings import Settings
 
 _LARGEST_BLOCK, _SMALLEST_BLOCK = 1 << 25, 1 << 18
@@ -87,6 +87,15 @@ class Plan:
             "input": [file.identity for file in self.files],
             "sizes": [self.sizes.block, self.sizes.values],
         }
+
+    def check_input(self) -> None:
+        """ResumeError unless every file still is what it was when the run began."""
+        before = [file.identity for file in self.files]
+        if [file.identity for file in find(self.job.input)] != before:
+            raise ResumeError(
+                f"{self.job.input} has changed while it was read. Nothing is published. "
+                "Begin again with --restart."
+            )
 
     def reader(self, file: InputFile) -> Reader:
         """A reader of one of the files, the wanted columns selected."""

@@ -83,7 +83,7 @@ class WorkFolder:
         Raises OutputBusyError if another run has it, ResumeError naming what differs if
         it was begun with another plan.
         """
-        with _no_space(folder), _locked(folder):
+        with no_space(folder), locked(folder):
             if restart:
                 _empty(folder)
             work = cls(folder, output)
@@ -269,7 +269,8 @@ def flush_folder(folder: Path) -> None:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
+    """Have a work folder alone, made if it is not there; OutputBusyError naming who else has it."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / _LOCK).open("a+") as lock:
         try:
@@ -338,7 +339,8 @@ def _write_durably(path: Path, content: bytes) -> None:
 
 
 @contextmanager
-def _no_space(folder: Path) -> Iterator[None]:
+def no_space(folder: Path) -> Iterator[None]:
+    """Tell of a full disk, or a place that can't be written, as a StorageError."""
     try:
         yield
     except OSError as error:
