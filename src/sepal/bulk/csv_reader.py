@@ -58,6 +58,11 @@ class CsvReader:
         """As `Reader` says."""
         return self._blocks.seekable()
 
+    @property
+    def start(self) -> Position:
+        """As `Reader` says."""
+        return self._header
+
     def ends(self) -> Iterator[Position]:
         """As `Reader` says; all of the file is read for it."""
         for block in self._blocks.blocks(self._header):

@@ -61,6 +61,11 @@ class JsonLinesReader:
         """As `Reader` says."""
         return self._blocks.seekable()
 
+    @property
+    def start(self) -> Position:
+        """As `Reader` says."""
+        return _START
+
     def ends(self) -> Iterator[Position]:
         """As `Reader` says; all of the file is read for it."""
         for block in self._blocks.blocks(_START):

@@ -20,7 +20,7 @@ OUTPUT = "output"
 
 REJECTED = "rejected.csv"
 
-_NULL = "__HIVE_DEFAULT_PARTITION__"
+NULL = "__HIVE_DEFAULT_PARTITION__"
 
 
 class Segment(NamedTuple):
@@ -54,7 +54,7 @@ class Output:
             self.partition_by, as_dict=True, maintain_order=True, include_key=False
         ).items():
             folders = "/".join(
-                f"{name}={_NULL if key is None else quote(str(key), safe='')}"
+                f"{name}={NULL if key is None else quote(str(key), safe='')}"
                 for name, key in zip(self.partition_by, keys, strict=True)
             )
             yield self._segment(f"{OUTPUT}/{folders}/part-0.parquet", part, first=False)

@@ -81,6 +81,11 @@ class ParquetReader:
         """As `Reader` says."""
         return True
 
+    @property
+    def start(self) -> Position:
+        """As `Reader` says."""
+        return Position(0, 1)
+
     def ends(self) -> Iterator[Position]:
         """As `Reader` says, of chunks that end with a row group: the footer tells them."""
         self._row = 0

@@ -101,6 +101,11 @@ class Reader(Protocol):
         """Whether `span` can be had."""
         ...
 
+    @property
+    def start(self) -> Position:
+        """Where its first chunk begins."""
+        ...
+
     def ends(self) -> Iterator[Position]:
         """Where its chunks end, each known before anything is parsed."""
         ...

@@ -27,6 +27,13 @@ _PLAIN_EVERY = 5.0
 """Seconds between two plain lines of progress."""
 
 
+class Engine(StrEnum):
+    """What scores."""
+
+    local = "local"
+    spark = "spark"
+
+
 class LogFormat(StrEnum):
     """How progress is told."""
 
@@ -84,6 +91,14 @@ def score(
     memory: Annotated[
         str | None, typer.Option(help="Memory to work in, such as 300MB; by default 500MB.")
     ] = None,
+    engine: Annotated[
+        Engine,
+        typer.Option(help="local: this machine; spark: a cluster, OUTPUT is a folder of part files."),
+    ] = Engine.local,
+    master: Annotated[
+        str | None,
+        typer.Option(help="Spark's master URL; by default spark-submit's, or local[*].", metavar="URL"),
+    ] = None,
     log_format: Annotated[
         LogFormat, typer.Option(help="auto: a bar in a terminal, else plain lines; json: a line each.")
     ] = LogFormat.auto,
@@ -97,7 +112,7 @@ def score(
     Exit codes: 0 done, 2 wrong options, 3 wrong settings, 4 no such model, version or file,
     5 a file that can't be used, 6 a version that must not be loaded, 9 more rejected rows
     than allowed, 10 an unfinished run that was begun otherwise, 11 another run is writing
-    OUTPUT, 12 no space or no permission, 130 stopped.
+    OUTPUT, 12 no space or no permission, 13 Spark's job failed, 130 stopped.
     """
     job = _job(
         model=model,
@@ -116,6 +131,8 @@ def score(
         max_rejected=max_rejected,
         sample=sample,
     )
+    if master is not None and engine is not Engine.spark:
+        raise typer.BadParameter("--master is for --engine spark")
     settings = load_settings(bulk_workers=workers, bulk_memory=memory)
     contract = pick(load_contracts(settings.contracts_path), model, "model")
     from sepal.bulk.run import run, try_first_chunk
@@ -124,6 +141,12 @@ def score(
         if dry_run:
             scored = try_first_chunk(job, contract, settings)
             _tell_trial(len(scored.frame), scored.reasons, log_format)
+            return
+        if engine is Engine.spark:
+            from sepal.bulk.spark.run import run as run_on_spark
+
+            manifest = run_on_spark(job, contract, settings, master=master, restart=restart)
+            _summarise(manifest, job, log_format)
             return
         with _teller(log_format) as tell:
             manifest = run(job, contract, settings, watch=tell, restart=restart)
