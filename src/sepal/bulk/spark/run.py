@@ -4,7 +4,6 @@ import getpass
 import json
 import socket
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -17,7 +16,7 @@ from sepal.bulk.run import prepare
 from sepal.bulk.scoring import no_rows
 from sepal.bulk.spark.layout import COUNTS, KIND, ORDER, REJECTED, SCORED, Layout, layout_of
 from sepal.bulk.spark.places import Place
-from sepal.bulk.spark.session import opened, told_shortly
+from sepal.bulk.spark.session import about_pandas_3_silent, opened, told_shortly
 from sepal.bulk.spark.shipment import Packed, Shipment, Span
 from sepal.bulk.spark.tasks import Batches, cutting, scoring
 from sepal.bulk.totals import Totals
@@ -200,8 +199,7 @@ class _Run:
 
 
 def _mapped(numbers: "DataFrame", function: Callable[[Batches], Batches], schema: Any) -> "DataFrame":  # noqa: ANN401
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
+    with about_pandas_3_silent():
         return numbers.mapInArrow(function, schema)
 
 

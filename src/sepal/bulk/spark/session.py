@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -72,12 +73,21 @@ def start(master: str | None) -> "SparkSession":
     if master is not None:
         builder = builder.master(master)
     try:
-        return builder.getOrCreate()
+        with about_pandas_3_silent():
+            return builder.getOrCreate()
     except (PySparkException, _java_error()) as error:
         raise ConfigurationError(
             f"Spark can't be started: {_first_line(error)} It needs Java 17 or later (JAVA_HOME says "
             "which) and a master that can be reached; what it printed above says more."
         ) from error
+
+
+@contextmanager
+def about_pandas_3_silent() -> Iterator[None]:
+    """Without pyspark's warning of pandas 3, of which nothing that is done here makes use."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)
+        yield
 
 
 def _check_java() -> None:

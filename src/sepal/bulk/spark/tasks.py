@@ -97,6 +97,7 @@ def score_span(plan: Plan, model: Model, number: int, span: Span) -> Batches:
         entries.append(_entry(span, scored))
     if not entries:
         yield from layout.scored(nothing.frame, 0)
+        entries.append(_entry(span, nothing))
     digest = reader.done().digest if span.start is None else None
     counts = {
         "span": number,
