@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: serve test train lint bench clean
+.PHONY: serve test train lint bench bench-bulk clean
 
 serve: .venv/.serve ## both tiers, with a champion trained for each model that has none
 	@exec $(BIN)/sepal serve --train-missing
@@ -25,6 +25,9 @@ lint: .venv/.develop ## format, lint, types, and who may import whom
 bench: .venv/.develop ## Sepal against its peers; BENCH=--quick takes under 3 minutes
 	$(BIN)/python loadtest/benchmark.py $(BENCH)
 
+bench-bulk: .venv/.develop ## bulk scoring against its peers; BENCH="--rounds 1" is quicker
+	$(BIN)/python loadtest/bulk_benchmark.py $(BENCH)
+
 clean: ## all that was generated, trained versions included
 	rm -rf .venv .poetry .bench dist htmlcov .coverage* .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache data/database.sqlite* data/bentoml loadtest/results
 
@@ -44,6 +47,6 @@ clean: ## all that was generated, trained versions included
 	touch $@
 
 .venv/.develop: .venv/.serve
-	.poetry/bin/poetry export --quiet --extras all --with dev --output .venv/develop.txt
+	.poetry/bin/poetry export --quiet --extras "all mlflow onnx postgres redis skops spark" --with dev --output .venv/develop.txt
 	$(BIN)/pip install --quiet --no-deps --require-hashes --requirement .venv/develop.txt
 	touch $@

@@ -1,13 +1,14 @@
 """A recipe: how a model is trained. Where its data comes from, and its scikit-learn pipelines."""
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from sklearn.pipeline import Pipeline
 
 import model_training.recipes
+from model_training.gate import Rule
 from model_training.tables import TrainingData, read_examples
 from sepal.contracts import Contract
 from sepal.contracts.catalogue import collect, pick
@@ -27,6 +28,9 @@ class Recipe:
 
     `read` makes the training data of a file; a table with the contract's columns and the
     target's needs none of its own. `test_share` of the rows is kept for the test.
+
+    `gate` has the rules by which a version is judged on these rows; one that does not
+    pass them all is not promoted.
     """
 
     model: str
@@ -34,6 +38,7 @@ class Recipe:
     algorithms: Mapping[str, Callable[[int], Pipeline]]
     read: Callable[[Path, Contract], TrainingData] = read_examples
     test_share: float = 0.25
+    gate: Sequence[Rule] = ()
 
     def __post_init__(self) -> None:
         if not self.algorithms:

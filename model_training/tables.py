@@ -1,19 +1,20 @@
 """Tables of training data: read from CSV or Parquet, checked and encoded column by column."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import polars as pl
 import pyarrow
 import pyarrow.parquet
 
-from sepal.contracts import Contract, Feature, Labels
+from sepal.contracts import Contract, Labels
 from sepal.errors import DataError, NotFoundError
+from sepal.scoring import columns
 
 T = TypeVar("T")
 Floats = npt.NDArray[np.float64]
@@ -128,25 +129,11 @@ def encode(contract: Contract, table: pd.DataFrame, matched: Mapping[str, str], 
     `matched` gives a feature's column. Rows that the contract does not take fall out of
     the sieve; what stands in their place in the matrix means nothing.
     """
-    X = np.full((len(table), len(contract.columns)), np.nan)
-    for at, feature in enumerate(contract.columns):
-        if feature.name in matched:
-            X[:, at] = _encode_column(feature, table[matched[feature.name]], sieve)
-    return X
-
-
-def numbers(column: "pd.Series[Any]") -> Floats:
-    """A column's numbers, read exactly as Python reads them; NaN where there is none."""
-    if pd.api.types.is_bool_dtype(column):
-        return np.full(len(column), np.nan)
-    if pd.api.types.is_numeric_dtype(column):
-        return column.to_numpy(dtype=np.float64, na_value=np.nan)
-    texts = column.to_numpy(dtype=object)
-    # pandas tells number from text; its own reading is not exact in the last digit.
-    there = pd.to_numeric(column.astype(object), errors="coerce").notna().to_numpy()
-    read = np.full(len(column), np.nan)
-    read[there] = texts[there].astype(np.float64)
-    return read
+    found = {feature: _as_polars(table[column]) for feature, column in matched.items()}
+    encoded = columns.encode(contract, found, len(table))
+    for fault in encoded.faults:
+        sieve.drop(fault.where, f"{fault.feature.name} {fault.reason}")
+    return np.ascontiguousarray(encoded.rows)
 
 
 def seconds(column: "pd.Series[Any]") -> Floats:
@@ -154,71 +141,15 @@ def seconds(column: "pd.Series[Any]") -> Floats:
 
     A time with an offset is no wall-clock time, so it has none.
     """
-    if not pd.api.types.is_datetime64_any_dtype(column):
-        texts = column.astype(str)
-        offset = texts.str.contains(r"(?:[Zz]|:\d\d[^:]*[+-]\d\d(?::?\d\d)?)\s*$", regex=True)
-        texts = texts.where(~offset & texts.str.contains(r"^\d{4}-\d\d-\d\d"), None)
-        column = pd.to_datetime(texts, format="ISO8601", errors="coerce")
-    if isinstance(column.dtype, pd.DatetimeTZDtype):
-        return np.full(len(column), np.nan)
-    moments = column.to_numpy(dtype="datetime64[us]")
-    return np.where(np.isnat(moments), np.nan, moments.astype(np.int64) / 1e6)
+    return columns.seconds(_as_polars(column))
 
 
-def _encode_column(feature: Feature, column: "pd.Series[Any]", sieve: Sieve) -> Floats:
-    missing = column.isna().to_numpy(dtype=np.bool_)
-    if not feature.optional:
-        sieve.drop(missing, f"{feature.name} missing")
-    encoded = _read(feature, column)
-    sieve.drop(~missing & ~np.isfinite(encoded), f"{feature.name} {_NOT_READ[feature.kind]}")
-    if feature.kind == "integer":
-        sieve.drop(np.isfinite(encoded) & (encoded % 1 != 0), f"{feature.name} not a whole number")
-    for outside, reason in _outside(feature, encoded):
-        sieve.drop(outside, f"{feature.name} {reason}")
-    return encoded
-
-
-def _read(feature: Feature, column: "pd.Series[Any]") -> Floats:
-    if feature.kind == "time":
-        return seconds(column)
-    if feature.kind == "category":
-        return _codes(column, feature.categories)
-    if feature.kind == "boolean":
-        return _codes(column.astype(str).str.lower().where(column.notna(), None), ("false", "true"))
-    return numbers(column)
-
-
-_NOT_READ = {
-    "number": "not a number",
-    "integer": "not a number",
-    "boolean": "not true or false",
-    "category": "an unknown category",
-    "time": "not a wall-clock time",
-}
-
-
-def _codes(column: "pd.Series[Any]", names: Sequence[str]) -> Floats:
-    """Each text's position in `names`; NaN where it is none of them."""
-    code_of = {name: float(code) for code, name in enumerate(names)}
-    return np.asarray(column.astype(object).map(code_of), dtype=np.float64)
-
-
-def _outside(feature: Feature, encoded: Floats) -> Iterable[tuple[Flags, str]]:
-    """Where a feature's bounds are broken; a missing value breaks none."""
-    if (low := feature.at_least) is not None:
-        yield encoded < low, f"under {_told(feature, low)}"
-    if (low := feature.greater_than) is not None:
-        yield encoded <= low, f"not over {_told(feature, low)}"
-    if (high := feature.at_most) is not None:
-        yield encoded > high, f"over {_told(feature, high)}"
-    if (high := feature.less_than) is not None:
-        yield encoded >= high, f"not under {_told(feature, high)}"
-
-
-def _told(feature: Feature, bound: float) -> str:
-    if feature.kind == "time":
-        return datetime.fromtimestamp(bound, UTC).replace(tzinfo=None).isoformat()
-    return f"{bound:g}"
+def _as_polars(column: "pd.Series[Any]") -> pl.Series:
+    """The column as scoring takes it; things of several types in one column become text."""
+    try:
+        return pl.Series(pl.from_pandas(column))
+    except (pyarrow.ArrowException, TypeError):
+        return pl.Series(pl.from_pandas(column.astype(str).where(column.notna(), None)))
 
 
 def _targets(contract: Contract, column: "pd.Series[Any]", sieve: Sieve) -> npt.NDArray[Any]:
@@ -226,10 +157,10 @@ def _targets(contract: Contract, column: "pd.Series[Any]", sieve: Sieve) -> npt.
     missing = column.isna().to_numpy(dtype=np.bool_)
     sieve.drop(missing, f"{target.column} missing")
     if isinstance(target, Labels):
-        codes = _codes(column, target.names)
+        codes = columns.codes(_as_polars(column), target.names)
         sieve.drop(np.isnan(codes), f"{target.column} an unknown label")
         return np.array(target.names)[np.nan_to_num(codes).astype(np.intp)]
-    values = numbers(column)
+    values = columns.numbers(_as_polars(column))
     sieve.drop(~np.isfinite(values), f"{target.column} not a number")
     return values
 

@@ -134,7 +134,7 @@ def test_every_exit_code_is_documented_and_no_other() -> None:
     text = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
     section = text.partition("## Exit codes")[2].partition("\n## ")[0]
     family = [e for e in vars(errors).values() if isinstance(e, type) and issubclass(e, SepalError)]
-    assert {int(code) for code in re.findall(r"^\| `(\d)`", section, re.MULTILINE)} == {
+    assert {int(code) for code in re.findall(r"^\| `(\d+)`", section, re.MULTILINE)} == {
         0,
         2,  # typer's, for wrong usage
         *(error.exit_code for error in family),

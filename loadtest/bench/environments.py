@@ -20,14 +20,17 @@ class InstallError(Exception):
 
 
 def python_of(system: System) -> Path:
-    """The Python that has what the system needs, installed first where it is missing.
+    """The Python that has what the system needs."""
+    return own_python() if system.requirements is None else python_with(system.requirements)
+
+
+def python_with(name: str) -> Path:
+    """The Python that has what `loadtest/systems/NAME.txt` says, installed first where it is missing.
 
     A mark in the environment names the requirements it was made from; others make it anew.
     """
-    if system.requirements is None:
-        return own_python()
-    requirements = ROOT / "loadtest" / "systems" / f"{system.requirements}.txt"
-    folder = _FOLDER / system.requirements
+    requirements = ROOT / "loadtest" / "systems" / f"{name}.txt"
+    folder = _FOLDER / name
     mark = folder / "installed"
     wanted = hashlib.sha256(requirements.read_bytes()).hexdigest()
     if not mark.is_file() or mark.read_text() != wanted:

@@ -13,6 +13,7 @@ from sklearn.metrics import (
 )
 from sklearn.pipeline import Pipeline
 
+from model_training.gate import Losses
 from model_training.tables import Floats
 from sepal.contracts import Labels, Target
 
@@ -37,6 +38,22 @@ def metrics(
         "mae": float(mean_absolute_error(y, predicted)),
         "rmse_of_mean": float(root_mean_squared_error(y, np.full(len(y), mean))),
     }
+
+
+def losses(
+    target: Target, pipeline: Pipeline, X: Floats, y: npt.NDArray[Any], mean: float | None = None
+) -> Losses:
+    """What each row adds to the metrics of `metrics`, which are the means of these, or their roots."""
+    if isinstance(target, Labels):
+        probabilities = pipeline.predict_proba(X)
+        true = probabilities[np.arange(len(y)), np.searchsorted(pipeline.classes_, y)]
+        smallest = np.finfo(probabilities.dtype).eps  # as scikit-learn's log_loss has it
+        return {
+            "accuracy": (pipeline.predict(X) == y).astype(np.float64),
+            "log_loss": -np.log(np.clip(true, smallest, 1)),
+        }
+    off = pipeline.predict(X) - y
+    return {"rmse": off**2, "mae": np.abs(off), "rmse_of_mean": (mean - y) ** 2}
 
 
 def confusion(target: Labels, pipeline: Pipeline, X: Floats, y: npt.NDArray[Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from model_training.pipelines.details import GATE, HELD_OUT
 from sepal.registry.versions import Version
 
 
@@ -27,7 +28,31 @@ def report(version: Version) -> RenderableType:
     parts: list[RenderableType] = [_summary(version), _metrics(version)]
     if matrix := version.details.get("confusion_matrix"):
         parts.append(_confusion(matrix))
+    if verdict := version.details.get(GATE):
+        parts.append(_verdict(version, verdict))
     return Group(*parts)
+
+
+def comparison(one: Version, two: Version) -> RenderableType:
+    """Two versions side by side, and how their metrics on the test rows differ."""
+    table = Table("", escape(one.name), escape(two.name), "difference", title_justify="left")
+    table.title = Text(f"{one.model}: {one.name} and {two.name}")
+    for label, said in (
+        ("aliases", lambda v: ", ".join(v.aliases)),
+        ("gate", lambda v: v.state),
+        ("trained (UTC)", lambda v: f"{v.created_at:%Y-%m-%d %H:%M:%S}"),
+        ("data", lambda v: v.data_source),
+        ("rows", lambda v: f"{v.train_rows:,} to train, {v.test_rows:,} to test"),
+    ):
+        table.add_row(label, Text(said(one)), Text(said(two)), "")
+    ours, theirs = one.metrics.get("test", {}), two.metrics.get("test", {})
+    for name in dict.fromkeys((*ours, *theirs)):
+        both = name in ours and name in theirs
+        difference = f"{ours[name] - theirs[name]:+.4f}" if both else ""
+        table.add_row(f"test {name}", _number(ours.get(name)), _number(theirs.get(name)), difference)
+    if one.details.get(HELD_OUT) != two.details.get(HELD_OUT):
+        table.caption = Text("They were tested on different rows: differences tell little.")
+    return table
 
 
 def _summary(version: Version) -> Table:
@@ -46,6 +71,19 @@ def _metrics(version: Version) -> Table:
     table = Table("metric", *splits, title="How good it is", title_justify="left")
     for name in dict.fromkeys(name for split in splits for name in version.metrics[split]):
         table.add_row(name, *(_number(version.metrics[split].get(name)) for split in splits))
+    return table
+
+
+def _verdict(version: Version, verdict: dict[str, Any]) -> RenderableType:
+    table = Table(
+        title=Text(f"Quality gate: {version.state}"),
+        title_justify="left",
+        show_header=False,
+        caption=Text("\n".join(verdict["notes"])),
+        caption_justify="left",
+    )
+    for check in verdict["checks"]:
+        table.add_row(check["outcome"], Text(check["said"]))
     return table
 
 

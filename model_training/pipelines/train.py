@@ -11,7 +11,10 @@ import numpy as np
 from sklearn.model_selection import train_test_split
 from sklearn.pipeline import Pipeline
 
-from model_training.pipelines.evaluate import confusion, metrics
+from model_training.gate import check_rules
+from model_training.pipelines.details import GATE, HELD_OUT
+from model_training.pipelines.evaluate import confusion, losses, metrics
+from model_training.pipelines.gate import Champion, HeldOut, judge
 from model_training.recipe import Recipe
 from model_training.tables import TrainingData
 from sepal.contracts import Contract, Labels
@@ -48,24 +51,27 @@ def train(
     test_data: Path | None = None,
     algorithm: str | None = None,
     seed: int = DEFAULT_SEED,
+    champion: Champion | None = None,
 ) -> Version:
     """Train a version from `data`, and give what `register` made of it.
 
     Without `test_data`, the recipe's share of the rows is kept for the test, drawn by
     `seed` and alike in labels; with it, all of `data` is fitted and `test_data` tests.
-    `progress` is told each step in words. The same files and seed give the same metrics
-    and fingerprint.
+    The recipe's gate judges the version on those rows, beside the champion if there is
+    one; the verdict is registered with it. `progress` is told each step in words. The
+    same files and seed give the same metrics and fingerprint.
 
     Raises NotFoundError for a file or algorithm that is not there, DataError for a file
     that can't be used.
     """
+    check_rules(recipe.gate, contract.target)
     algorithm = algorithm or recipe.default_algorithm
     pipeline = recipe.pipeline(algorithm, seed)
     split = _read(recipe, contract, data, test_data, seed, progress)
     progress(f"Fitting {algorithm} on {len(split.train.y):,} rows")
     pipeline.fit(split.train.X, split.train.y)
     progress(f"Testing on {len(split.test.y):,} rows")
-    draft = _draft(contract, algorithm, pipeline, split, seed)
+    draft = _draft(recipe, contract, algorithm, pipeline, split, seed, champion)
     progress("Registering the version")
     return register(draft)
 
@@ -133,12 +139,25 @@ def fingerprint(*parts: TrainingData) -> str:
     return digest.hexdigest()
 
 
-def _draft(contract: Contract, algorithm: str, pipeline: Pipeline, split: Split, seed: int) -> Draft:
+def _draft(
+    recipe: Recipe,
+    contract: Contract,
+    algorithm: str,
+    pipeline: Pipeline,
+    split: Split,
+    seed: int,
+    champion: Champion | None,
+) -> Draft:
     target = contract.target
     mean = None if isinstance(target, Labels) else float(split.train.y.mean())
     rows = np.vstack((split.train.X, split.test.X))
+    held_out = HeldOut(split.test, fingerprint(split.test), mean)
+    own = losses(target, pipeline, split.test.X, split.test.y, mean)
+    verdict = judge(recipe.gate, contract, own, held_out, champion)
     details: dict[str, Any] = {
         "seed": seed,
+        HELD_OUT: held_out.fingerprint,
+        GATE: verdict.as_details(),
         "dropped": split.dropped,
         AGREES: compiled_agrees(contract, pipeline, rows),
     }
@@ -156,6 +175,8 @@ def _draft(contract: Contract, algorithm: str, pipeline: Pipeline, split: Split,
         data_fingerprint=split.fingerprint,
         train_rows=len(split.train.y),
         test_rows=len(split.test.y),
+        state=verdict.state,
+        reasons=verdict.reasons,
     )
 
 

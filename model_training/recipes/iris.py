@@ -5,6 +5,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from model_training.gate import AtLeast, NotWorseThanChampion
 from model_training.recipe import Recipe
 
 
@@ -22,4 +23,5 @@ recipe = Recipe(
     model="iris",
     default_data="Iris.csv",
     algorithms={"log_reg": log_reg, "rand_forest": rand_forest},
+    gate=(AtLeast("accuracy", 0.90), NotWorseThanChampion("accuracy", margin=0.05)),
 )

@@ -8,6 +8,7 @@ from sklearn.linear_model import Ridge
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, SplineTransformer, StandardScaler
 
+from model_training.gate import AtMostShareOfMeanPredictor, NotWorseThanChampion
 from model_training.recipe import Recipe
 from model_training.tables import (
     Floats,
@@ -100,4 +101,5 @@ recipe = Recipe(
     default_data="synthetic_rides.csv",
     algorithms={"linear": linear},
     read=read_rides,
+    gate=(AtMostShareOfMeanPredictor(0.60), NotWorseThanChampion("rmse", margin=0.1)),
 )

@@ -5,7 +5,7 @@ SepalError
 │   ├── DuplicateNameError    two contracts or two recipes with one name
 │   └── PortTakenError        another process listens where a tier should
 ├── NotFoundError             a name that is not there; says which are
-│   └── NoChampionError       a model that was never trained
+│   └── NoChampionError       a model of which no version answers
 ├── DataError                 a file whose columns or rows can't be used
 │   ├── TooManyRejectedError  more rejected rows than were allowed
 │   └── ResumeError           another input, version or order than the run began with
@@ -15,6 +15,10 @@ SepalError
 ├── StoppedError              a run that was told to stop, and can be resumed
 ├── ArtefactError             a stored version that must not be loaded
 ├── RegistryError             a database that can't be used as it is
+├── GateError                 a version that its quality gate did not let pass
+│   ├── RejectedError         worse than the gate allows
+│   └── UndecidedError        too few rows to tell
+├── TamperedError             a record or artefact that is not as Sepal wrote it
 ├── ClientGoneError           the client has hung up; nobody reads this one
 ├── OverloadedError           more work than can be taken on
 └── UpstreamError             the model server did not answer well
@@ -59,7 +63,7 @@ class NotFoundError(SepalError):
 
 
 class NoChampionError(NotFoundError):
-    """A model of which no version exists."""
+    """A model that has no champion, or none before this one."""
 
 
 class DataError(SepalError):
@@ -114,6 +118,26 @@ class RegistryError(SepalError):
     """A database that can't be used as it is."""
 
     exit_code = 7
+
+
+class GateError(SepalError):
+    """A version that its quality gate did not let pass."""
+
+    exit_code = 8
+
+
+class RejectedError(GateError):
+    """A version that is worse than its gate allows."""
+
+
+class UndecidedError(GateError):
+    """A version of which too few rows tell whether it is good enough."""
+
+
+class TamperedError(SepalError):
+    """A record or an artefact that is not as Sepal wrote it."""
+
+    exit_code = 13
 
 
 class ClientGoneError(SepalError):

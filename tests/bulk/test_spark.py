@@ -58,7 +58,7 @@ if not MISSING:
 ROOT = Path(__file__).parents[2]
 FEATURES = [column.name for column in iris.columns]
 NO_SCREEN = "--conf spark.ui.enabled=false --conf spark.ui.showConsoleProgress=false pyspark-shell"
-WITHIN_SECONDS = 90
+WITHIN_SECONDS = 120
 
 
 @pytest.fixture(scope="module")
@@ -299,6 +299,21 @@ def test_an_output_that_another_run_is_making_is_left_to_it(tmp_path: Path, sett
         run_on_spark(job, iris, settings)
     run_on_spark(job, iris, settings, restart=True)
     assert len(parts_of(tmp_path / "out.csv")) == 1
+
+
+@on_two_cores
+def test_what_lies_in_the_outputs_place_and_is_no_output_is_not_touched(
+    tmp_path: Path, settings: Settings
+) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "in.csv").write_text(",".join(FEATURES) + "\n1,2,3,4\n")
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "letters.txt").write_text("dear all")
+    for output, told in (("data", "is an input, too"), ("home", "such as letters.txt")):
+        job = job_of(tmp_path / "data" / "in.csv", tmp_path / output, output_format="csv")
+        with pytest.raises(DataError, match=told):
+            run_on_spark(job, iris, settings)
+    assert [path.name for path in (tmp_path / "home").iterdir()] == ["letters.txt"]
 
 
 @on_two_cores

@@ -3,6 +3,7 @@
 import random
 import sqlite3
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -130,8 +131,30 @@ def test_a_trained_version_is_listed_and_shown(trained: Place) -> None:
     assert "There are: log_reg_1." in missing.stderr
 
 
+@pytest.mark.xdist_group("faults")
+def test_versions_are_shown_and_moved_where_only_the_model_servers_packages_are(trained: Place) -> None:
+    script = """
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("pandas", "pyarrow", "alembic", "fastapi", "aiohttp"):
+            raise ModuleNotFoundError(name)
+sys.meta_path.insert(0, Absent())
+from sepal.cli.models import app
+for command in ("list", "show iris", "compare iris log_reg_1", "promote iris log_reg_1 --why so",
+                "history", "verify", "prune"):
+    app(command.split(), standalone_mode=False)
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", script], env=trained.environment, capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    assert "log_reg_1 is the champion of iris already." in run.stdout
+
+
 def test_every_command_has_help_with_an_example(trained: Place) -> None:
-    for command in (["train"], ["serve"], ["models"], ["models", "list"], ["models", "show"]):
+    group = ("list", "show", "compare", "history", "verify", "promote", "rollback", "prune")
+    for command in (["train"], ["serve"], ["models"], *(["models", name] for name in group)):
         assert "Example: " in trained.sepal(*command, "--help").stdout
     assert trained.sepal("--version").stdout == "sepal 0.1.0\n"
     unknown = trained.sepal("train", "rose", check=False)

@@ -4,7 +4,10 @@ import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 from sepal.bulk.files import InputFile, Text
+from sepal.bulk.records import NEWLINE
 from sepal.bulk.rows import LONGEST_TOLD, Done, Position, Rejected
 from sepal.errors import ResumeError
 
@@ -20,15 +23,17 @@ class Block:
 
 
 class BlockReader:
-    """Cuts a file's text into blocks of about `size` bytes.
+    """Cuts a file's text into blocks of at most `size` bytes.
 
-    `whole` gives the length of the whole records that a text begins with: all of it, if
-    it is final. A record longer than half a block is rejected: up to its line break, or,
-    if a quote in it is not closed, up to that of its first line.
+    `whole` gives the length of the whole records that a text with quotes begins with;
+    without quotes, each of its lines is one. Where a block ends depends on where it
+    begins and on the text alone, so a run that is resumed finds the same blocks. A record
+    that no block can hold is rejected: up to its line break, or, if a quote in it is not
+    closed, up to that of its first line.
     """
 
     def __init__(
-        self, file: InputFile, encoding: str | None, size: int, whole: Callable[[bytes, bool], int]
+        self, file: InputFile, encoding: str | None, size: int, whole: Callable[[bytes], int]
     ) -> None:
         self._file, self._encoding, self._size, self._whole = file, encoding, size, whole
         self._hash = hashlib.sha256()
@@ -78,9 +83,6 @@ class BlockReader:
     def _skip(self, text: Text, size: int) -> None:
         while size > 0:
             data = text.read(min(size, self._size))
-            if len(data) > size:
-                text.unread(data[size:])
-                data = data[:size]
             if not data:
                 raise ResumeError(f"{self._file.path} is shorter than it was. Begin again with --restart.")
             self._hash.update(data)
@@ -88,37 +90,48 @@ class BlockReader:
 
     def _cut(self, text: Text, at: Position) -> Iterator[Block]:
         rest = b""
-        while data := text.read(self._size - len(rest)):
-            rest += data
-            if length := self._whole(rest, False):
-                yield (block := self._block(rest[:length], at))
-                at, rest = block.end, rest[length:]
-            while len(rest) > self._size // 2:
+        while len(data := text.read(missing := self._size - len(rest))) == missing:
+            whole, rest = self._split(rest, data)
+            if whole:
+                block = self._block(whole, at)
+            else:
                 block, rest = self._too_long(text, rest, at)
-                yield block
-                at = block.end
-        if rest:
-            yield self._block(rest, at)
+            yield block
+            at = block.end
+        if rest or data:
+            yield self._block(rest + data, at)
+
+    def _split(self, rest: bytes, data: bytes) -> tuple[bytes, bytes]:
+        """The whole records of what was left over before and of new data, and what is left over now."""
+        if b'"' in rest or b'"' in data:
+            together = rest + data
+            length = self._whole(together)
+            return together[:length], together[length:]
+        if length := data.rfind(b"\n") + 1:
+            return b"".join((rest, memoryview(data)[:length])), data[length:]
+        length = rest.rfind(b"\n") + 1  # a line that follows one without a near end
+        return rest[:length], rest[length:] + data
 
     def _block(self, data: bytes, at: Position) -> Block:
         self._hash.update(data)
         ended = data if data.endswith(b"\n") else data + b"\n"
-        return Block(ended, at.line, Position(at.offset + len(data), at.line + ended.count(b"\n")))
+        lines = np.count_nonzero(np.frombuffer(ended, np.uint8) == NEWLINE)
+        return Block(ended, at.line, Position(at.offset + len(data), at.line + int(lines)))
 
     def _too_long(self, text: Text, rest: bytes, at: Position) -> tuple[Block, bytes]:
         """Leave out a line that belongs to a record without a near end; what follows it is the new rest."""
         told = rest[:LONGEST_TOLD].partition(b"\n")[0].decode("utf-8", "replace").rstrip("\r")
-        length = 0
-        while (end := rest.find(b"\n")) < 0 and rest:
-            self._hash.update(rest)
-            length, rest = length + len(rest), text.read(self._size)
-        self._hash.update(rest[: end + 1])
         reason = (
-            "a quote is opened and not closed"
-            if length == 0
-            else f"longer than {self._size // 2:,} bytes, the longest that is read"
+            f"a quote is opened and not closed within {self._size:,} bytes"
+            if b"\n" in rest
+            else f"longer than {self._size:,} bytes, the longest that is read"
         )
-        rejected = Rejected(at.line, "", reason, told)
-        return Block(b"", at.line, Position(at.offset + length + end + 1, at.line + 1), (rejected,)), rest[
-            end + 1 :
-        ]
+        offset = at.offset
+        while (end := rest.find(b"\n") + 1) == 0 and rest:
+            self._hash.update(rest)
+            offset, rest = offset + len(rest), text.read(self._size)
+        self._hash.update(rest[:end])
+        block = Block(
+            b"", at.line, Position(offset + end, at.line + 1), (Rejected(at.line, "", reason, told),)
+        )
+        return block, rest[end:]

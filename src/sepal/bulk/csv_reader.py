@@ -4,6 +4,7 @@ import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from io import StringIO
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from sepal.bulk.blocks import Block, BlockReader
 from sepal.bulk.files import InputFile, Text
-from sepal.bulk.records import Records, split
+from sepal.bulk.records import NEWLINE, Records, split
 from sepal.bulk.rows import LONGEST_TOLD, Done, Indices, Position, Rejected, Rows
 from sepal.errors import DataError
 
@@ -83,11 +84,7 @@ class CsvReader:
         for block in blocks:
             yield CsvChunk(block, layout)
 
-    def _whole(self, text: bytes, final: bool) -> int:
-        if final:
-            return len(text)
-        if b'"' not in text:
-            return text.rfind(b"\n") + 1
+    def _whole(self, text: bytes) -> int:
         return split(text, self._separator, final=False).length
 
     def _read_header(self, most_columns: int) -> tuple[list[str], Position]:
@@ -111,12 +108,21 @@ class CsvReader:
                 f"{self._file.path} has {found:,} columns; at most {most_columns:,} are read. "
                 "Raise SEPAL_BULK_COLUMNS or leave some out."
             )
-        header = complete[:end].decode("utf-8", "replace")
-        names = next(csv.reader([header], delimiter=self._separator.decode()), [])
+        if b"\0" in complete[:end]:
+            raise DataError(
+                f"{self._file.path} has zero bytes in its header: it is no text, or not in UTF-8. "
+                "Give its --encoding, such as utf-16-le, or its --input-format."
+            )
+        names = self._names(complete[:end].decode("utf-8", "replace"))
         after = complete.find(b"\n", end) + 1
-        return [name.strip() for name in names], Position(
-            min(after, len(start)), complete[:after].count(b"\n") + 1
-        )
+        return names, Position(min(after, len(start)), complete[:after].count(b"\n") + 1)
+
+    def _names(self, header: str) -> list[str]:
+        try:
+            names = next(csv.reader(StringIO(header, newline=""), delimiter=self._separator.decode()), [])
+        except csv.Error as error:
+            raise DataError(f"The header of {self._file.path} can't be read: {error}.") from error
+        return [name.strip() for name in names]
 
 
 @dataclass(frozen=True)
@@ -155,10 +161,21 @@ class CsvChunk:
             frame = self._read(data)
         except pl.exceptions.PolarsError:
             return None
-        whole = len(frame) == self._n_records and self._n_separators == len(frame) * (
-            len(self._layout.schema) - 1
-        )
-        return frame if whole else None
+        return frame if len(frame) == self._n_records and self._is_even(len(frame)) else None
+
+    def _is_even(self, n_records: int) -> bool:
+        """Whether every record has as many values as the header."""
+        expected = len(self._layout.schema)
+        if b'"' in self._block.data:
+            return bool((self._records.values() == expected).all())
+        if self._count(self._layout.separator) != n_records * (expected - 1):
+            return False
+        if len(self._layout.wanted) == expected or expected == 1:
+            return True  # polars would have found a record with too many
+        text = np.frombuffer(self._block.data, np.uint8)
+        separators = np.flatnonzero(text == self._layout.separator[0]).reshape(n_records, expected - 1)
+        ends = np.flatnonzero(text == NEWLINE)
+        return bool((separators[:, -1] < ends).all() and (separators[1:, 0] > ends[:-1]).all())
 
     def _parse_sound(self) -> Rows:
         """The records of the right shape, as columns; the others are rejected, empty lines left out."""
@@ -194,12 +211,6 @@ class CsvChunk:
     @property
     def _n_records(self) -> int:
         return len(self._records.starts) if b'"' in self._block.data else self._count(b"\n")
-
-    @property
-    def _n_separators(self) -> int:
-        if b'"' in self._block.data:
-            return len(self._records.separators)
-        return self._count(self._layout.separator)
 
     def _count(self, byte: bytes) -> int:
         return int(np.count_nonzero(np.frombuffer(self._block.data, np.uint8) == byte[0]))

@@ -5,25 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.fs
 
+from sepal.bulk.formats import COMPRESSIONS, Format, format_of, public
 from sepal.errors import DataError, NotFoundError
-
-Format: TypeAlias = Literal["csv", "jsonl", "parquet"]
-
-ENDINGS: dict[str, Format] = {
-    ".csv": "csv",
-    ".tsv": "csv",
-    ".txt": "csv",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".parquet": "parquet",
-    ".pq": "parquet",
-}
-COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 
 _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -67,14 +55,6 @@ class InputFile:
         return self.filesystem.open_input_file(self.path)
 
 
-def format_of(path: str) -> Format | None:
-    """The format that a file's name says, compressed or not; None if it says none."""
-    name = Path(path)
-    if name.suffix.lower() in COMPRESSIONS:
-        name = name.with_suffix("")
-    return ENDINGS.get(name.suffix.lower())
-
-
 def find(address: str) -> list[InputFile]:
     """The files of an address: a file, a folder, a pattern with * and ?, or a URL such as s3://bucket/folder.
 
@@ -83,21 +63,23 @@ def find(address: str) -> list[InputFile]:
     """
     filesystem, path = filesystem_of(address)
     fixed = path
-    while _WILDCARDS & set(fixed):
-        fixed = fixed.rpartition("/")[0]
     try:
-        infos = _infos(filesystem, fixed or ("." if not path.startswith("/") else "/"))
-    except OSError as error:
-        raise NotFoundError(f"{address} can't be read: {error}") from error
-    if fixed != path:
-        infos = [info for info in infos if Path(info.path).match(path)]
+        infos = _infos(filesystem, path)
+        while not infos and _WILDCARDS & set(fixed):
+            fixed = fixed.rpartition("/")[0]
+        if fixed != path:
+            infos = [info for info in _infos(filesystem, fixed or "/") if Path(info.path).match(path)]
+    except (OSError, ValueError) as error:
+        raise NotFoundError(f"{public(address)} can't be read: {error}") from error
     files = [
         InputFile(info.path, info.size, info.mtime, filesystem)
         for info in sorted(infos, key=lambda info: info.path)
         if not _hidden(info.path, fixed)
     ]
     if not files:
-        raise NotFoundError(f"There is no file at {address}. Give a file, a folder, a pattern or a URL.")
+        raise NotFoundError(
+            f"There is no file at {public(address)}. Give a file, a folder, a pattern or a URL."
+        )
     return files
 
 
@@ -108,7 +90,7 @@ def filesystem_of(address: str) -> tuple[Any, str]:
     try:
         filesystem, path = pa.fs.FileSystem.from_uri(address)
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise DataError(f"{address} is no address that can be read: {error}") from error
+        raise DataError(f"{public(address)} is no address that can be read: {error}") from error
     return filesystem, path
 
 
@@ -134,7 +116,7 @@ class Text:
     """A file's text in UTF-8, decompressed, without byte order mark, from the start on."""
 
     def __init__(self, file: InputFile, encoding: str | None) -> None:
-        self._file, self._again = file, b""
+        self._file, self._decoded, self._ended = file, b"", False
         try:
             self._raw = file.open()
             self._stream = (
@@ -146,15 +128,19 @@ class Text:
             raise DataError(f"{file.path} can't be read: {error}") from error
         self._mark = 0
         self._ahead, encoding = self._without_mark(encoding)
-        self._decoder = None if encoding in ("utf-8", "ascii") else _decoder(encoding)
+        self._decoder = None if encoding == "utf-8" else codecs.getincrementaldecoder(encoding)("replace")
 
     def read(self, size: int) -> bytes:
-        """The next `size` bytes of text, or about as many if they are decoded; b"" at the end alone."""
-        if self._again:
-            again, self._again = self._again, b""
-            return again
-        data = self._read_raw(size)
-        return data if self._decoder is None else self._decode(data, size)
+        """The next `size` bytes of text; fewer at the end alone."""
+        if self._decoder is None:
+            return self._read_raw(size)
+        while len(self._decoded) < size and not self._ended:
+            data = self._read_raw(size)
+            self._ended = len(data) < size
+            decoded = self._decoder.decode(data, final=self._ended)
+            self._decoded += decoded.replace("\ufffd", _INVALID).encode("utf-8", "surrogateescape")
+        text, self._decoded = self._decoded[:size], self._decoded[size:]
+        return text
 
     @property
     def share(self) -> float:
@@ -168,12 +154,8 @@ class Text:
 
     def seek(self, offset: int) -> None:
         """Go to a place in a text that is `seekable`."""
-        self._ahead = self._again = b""
+        self._ahead = b""
         self._raw.seek(self._mark + offset)
-
-    def unread(self, data: bytes) -> None:
-        """Give back the last of what was read, to be read again."""
-        self._again = data
 
     def close(self) -> None:
         """Close the file."""
@@ -190,31 +172,11 @@ class Text:
             raise DataError(f"{self._file.path} can't be read to its end: {error}") from error
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    def _decode(self, data: bytes, size: int) -> bytes:
-        text = self._decoder.decode(data, final=len(data) < size)  # type: ignore[union-attr]
-        if not text and data:
-            return self.read(size)
-        return text.replace("\ufffd", _INVALID).encode("utf-8", "surrogateescape")
-
     def _without_mark(self, encoding: str | None) -> tuple[bytes, str]:
         self._ahead = b""
         start = self._read_raw(4)
         for mark, marked in _BYTE_ORDER_MARKS:
-            if start.startswith(mark) and encoding in (None, marked, "utf-8"):
+            if start.startswith(mark) and (encoding is None or encoding.startswith((marked, "utf-8"))):
                 self._mark = len(mark) if marked == "utf-8" else 0
                 return start[self._mark :], marked
         return start, encoding or "utf-8"
-
-
-def _decoder(encoding: str) -> codecs.IncrementalDecoder:
-    return codecs.getincrementaldecoder(encoding)(errors="replace")
-
-
-def check_encoding(encoding: str | None) -> str | None:
-    """Its usual name; DataError if there is no such encoding."""
-    if encoding is None:
-        return None
-    try:
-        return codecs.lookup(encoding).name
-    except LookupError as error:
-        raise DataError(f"There is no encoding {encoding!r}. Try utf-8, utf-16 or latin-1.") from error

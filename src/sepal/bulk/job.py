@@ -1,39 +1,48 @@
 """A job: what is to be scored, from where to where, and how; the same from every side that asks."""
 
+import re
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from sepal.bulk.files import Format, check_encoding, format_of
-from sepal.errors import DataError
+from sepal.bulk.formats import Format, check_encoding, format_of
 
 Column = Annotated[str, Field(min_length=1, max_length=200)]
 
 
+_SHARE = re.compile(r"(\d+)|(\d+(?:\.\d+)?)%")
+
+
 def _check_share(text: str) -> str:
-    number = float(text.removesuffix("%"))
-    if number < 0 or (text.endswith("%") and number > 100) or (not text.endswith("%") and number % 1):
-        raise ValueError("give a count such as 100, or a share such as 1%")
+    found = _SHARE.fullmatch(text)
+    if not found or float(found[2] or 0) > 100:
+        raise ValueError("give a count of rows such as 100, or a share of them such as 1%")
     return text
 
 
-MaxRejected = Annotated[str, Field(pattern=r"^\d+(\.\d+)?%?$"), AfterValidator(_check_share)]
+def _check_delimiter(text: str) -> str:
+    if len(text) != 1 or not text.isascii() or text in '"\r\n\0':
+        raise ValueError("give one ASCII character, which is neither a quote nor a line break")
+    return text
+
+
+MaxRejected = Annotated[str, AfterValidator(_check_share)]
 """A count of rows such as `100`, or a share of them such as `1%`."""
 
+Delimiter = Annotated[str, AfterValidator(_check_delimiter)]
+Encoding = Annotated[str, AfterValidator(check_encoding)]
 
-class Job(BaseModel):
-    """Files to score: `input` and `output` are paths or URLs, `keep` names columns to carry over."""
+
+class Options(BaseModel):
+    """How files are scored, wherever they are: `keep` names columns to carry over."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    model: str
-    input: str
-    output: str
     version: str | None = Field(None, description="The version that scores; by default the champion.")
     input_format: Format | None = Field(None, description="By default what the input's name says.")
     output_format: Format | None = Field(None, description="By default what the output's name says.")
-    delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ","
-    encoding: str | None = Field(None, description="Of text: utf-8 or what its byte order mark says.")
+    delimiter: Delimiter = ","
+    encoding: Encoding | None = Field(None, description="Of text: utf-8 or what its byte order mark says.")
     keep: tuple[Column, ...] | Literal["all"] = ()
     proba: bool = Field(False, description="Whether each label's probability is written too.")
     prediction_name: Column = "prediction"
@@ -42,11 +51,25 @@ class Job(BaseModel):
     max_rejected: MaxRejected = "1%"
     sample: Annotated[int, Field(ge=1)] | None = Field(None, description="Score only so many rows.")
 
+
+class Job(Options):
+    """Files to score: `input` and `output` are paths or URLs."""
+
+    model: str
+    input: str
+    output: str
+
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.partition_by and self.format_of_output != "parquet":
+        if self.format_of_output != "parquet" and self.partition_by:
             raise ValueError("only Parquet can be partitioned: give --format parquet")
-        check_encoding(self.encoding)
+        own = [self.prediction_name, "model_version", *([self.row_id] if self.row_id else [])]
+        if len(set(own)) < len(own):
+            raise ValueError(f"two columns of the output would have one name: {', '.join(own)}")
+        if not set(self.partition_by).isdisjoint(own[1:]):
+            raise ValueError(f"the output can't be partitioned by {', '.join(own[1:])}")
+        if len(set(self.partition_by)) < len(self.partition_by):
+            raise ValueError(f"a column is twice in what to partition by: {', '.join(self.partition_by)}")
         return self
 
     @property
@@ -54,9 +77,9 @@ class Job(BaseModel):
         """As asked for, or as the output's name says; a partitioned folder is Parquet."""
         found = self.output_format or format_of(self.output) or ("parquet" if self.partition_by else None)
         if found is None:
-            raise DataError(
+            raise ValueError(
                 f"{self.output} does not say its format by its name: end it with .csv, .csv.gz, .parquet "
-                "or .jsonl, or give --format."
+                "or .jsonl, or give --format"
             )
         return found
 

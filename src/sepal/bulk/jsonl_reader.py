@@ -1,6 +1,7 @@
 """Reads JSON Lines (https://jsonlines.org): an object a line, whose keys are the columns."""
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,19 +17,23 @@ from sepal.errors import DataError
 
 _START = Position(0, 1)
 
+_LOOKED_AT = 1000
+"""Lines whose keys are the columns."""
+
 
 class JsonLinesReader:
-    """Reads one file, whose `columns` are the keys of its first object."""
+    """Reads one file, whose `columns` are the keys of its first objects."""
 
     def __init__(self, file: InputFile, *, encoding: str | None, size: int) -> None:
-        self._blocks = BlockReader(file, encoding, size, lambda text, final: text.rfind(b"\n") + 1)
+        self._blocks = BlockReader(file, encoding, size, lambda text: text.rfind(b"\n") + 1)
         text = Text(file, encoding)
         try:
-            first = text.read(size).lstrip().partition(b"\n")[0]
+            first = text.read(size)
         finally:
             text.close()
-        self.columns = _keys(file, first)
+        self._file, self.columns = file, _keys(file, first)
         self._schema: dict[str, Any] = {}
+        self._refused: Sequence[str] = ()
 
     def types(self, columns: Sequence[str]) -> dict[str, pl.DataType]:
         """As `Reader` says: text stays text."""
@@ -42,6 +47,10 @@ class JsonLinesReader:
             if name in others or name in numbers
         }
 
+    def refuse(self, keys: Sequence[str]) -> None:
+        """Fail at a key that would have been wanted, had it been in one of the first objects."""
+        self._refused = keys
+
     def done(self) -> Done:
         """As `Reader` says."""
         return self._blocks.done()
@@ -54,7 +63,7 @@ class JsonLinesReader:
     def chunks(self, after: Done | None = None) -> Iterator["JsonLinesChunk"]:
         """As `Reader` says."""
         for block in self._blocks.blocks(*(after or (_START,))):
-            yield JsonLinesChunk(block, self._schema)
+            yield JsonLinesChunk(self._file.path, block, self._schema, self._refused)
 
     @property
     def seekable(self) -> bool:
@@ -74,36 +83,57 @@ class JsonLinesReader:
     def span(self, start: Position, end: Position) -> Iterator["JsonLinesChunk"]:
         """As `Reader` says."""
         for block in self._blocks.span(start, end.offset):
-            yield JsonLinesChunk(block, self._schema)
+            yield JsonLinesChunk(self._file.path, block, self._schema, self._refused)
 
 
-def _keys(file: InputFile, line: bytes) -> list[str]:
-    try:
-        row = json.loads(line)
-    except ValueError:
-        row = None
-    if not isinstance(row, dict):
+def _keys(file: InputFile, text: bytes) -> list[str]:
+    """The keys of the first objects: a row may leave out what is null."""
+    if not text:
+        raise DataError(f"{file.path} is empty: it has not even one row.")
+    lines = [line for line in text.splitlines() if line.strip()]
+    if not lines or _object(lines[0]) is None:
         raise DataError(f"{file.path} does not begin with a JSON object on one line: it is no JSON Lines.")
-    return list(row)
+    return list({key: None for line in lines[:_LOOKED_AT] for key in _object(line) or ()})
 
 
 @dataclass
 class JsonLinesChunk:
     """A block of a file of JSON Lines."""
 
+    path: str
     block: Block
     schema: dict[str, Any]
+    refused: Sequence[str]
 
     def parse(self) -> Rows:
         """As `Chunk` says."""
+        self._refuse_late_keys()
         n_lines = self.block.data.count(b"\n")
         try:
             frame = self._read(self.block.data)
         except pl.exceptions.PolarsError:
             return self._parse_sound()
-        if len(frame) != n_lines:
+        if len(frame) != n_lines or not self._are_objects(frame):
             return self._parse_sound()
         return self._rows(frame, np.arange(n_lines), self.block.rejected)
+
+    def _refuse_late_keys(self) -> None:
+        for name in self.refused:
+            if (quoted := json.dumps(name, ensure_ascii=False).encode()) not in self.block.data:
+                continue
+            for at, line in enumerate(self._lines):
+                if quoted in line and name in (_object(line) or ()):
+                    raise DataError(
+                        f"{self.path} has {name!r} in line {self.block.line + at:,}, in none of the first "
+                        f"{_LOOKED_AT:,} lines: write it into its first line, if only as null."
+                    )
+
+    def _are_objects(self, frame: pl.DataFrame) -> bool:
+        """Whether the lines that gave nothing at all are objects nevertheless."""
+        if not frame.width or not len(frame):
+            return True
+        nothing = frame.select(pl.all_horizontal(pl.all().is_null())).to_series().arg_true()
+        return all(_object(self._lines[at]) is not None for at in nothing)
 
     def _parse_sound(self) -> Rows:
         """The lines that hold an object; the others are rejected, empty ones left out."""
@@ -150,11 +180,23 @@ class JsonLinesChunk:
 
 
 def _object(line: bytes) -> dict[str, Any] | None:
+    """The object on a line; None if there is none, or one with what is no number to JSON or to float64."""
     try:
-        row = json.loads(line)
-    except ValueError:
+        row = json.loads(line.decode(), parse_constant=_finite, parse_float=_finite, parse_int=_whole)
+    except (ValueError, RecursionError):
         return None
     return row if isinstance(row, dict) else None
+
+
+def _finite(number: str) -> float:
+    if not math.isfinite(read := float(number)):
+        raise ValueError(number)
+    return read
+
+
+def _whole(number: str) -> int:
+    _finite(number)
+    return int(number)
 
 
 def _text(value: object, *, quoted: bool) -> str | None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sepal.bulk.answers import Model
+from sepal.bulk.formats import public
 from sepal.bulk.plan import Plan
 from sepal.bulk.totals import Totals
 
@@ -30,7 +31,11 @@ def manifest(
         "version": version.name,
         "artefact_sha256": version.artefact_sha256,
         "contract_signature": version.contract_signature,
-        "job": plan.job.model_dump(),
+        "job": {
+            **plan.job.model_dump(),
+            "input": public(plan.job.input),
+            "output": public(plan.job.output),
+        },
         "input": [{**file.identity, "digest": digests.get(at)} for at, file in enumerate(plan.files)],
         **totals.describe(),
         "resumed_rows": resumed,

@@ -4,14 +4,14 @@ import gzip
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import NamedTuple
 from urllib.parse import quote
 
 import polars as pl
 import pyarrow as pa
 
-from sepal.bulk.files import COMPRESSIONS, Format
+from sepal.bulk.formats import COMPRESSIONS, Format, name_of
 from sepal.bulk.parquet_footer import MAGIC, RowGroup, joined_footer
 from sepal.bulk.rows import Rejected
 
@@ -19,6 +19,9 @@ OUTPUT = "output"
 """The name in the work folder of what will be the output: a file, or a folder if it is partitioned."""
 
 REJECTED = "rejected.csv"
+
+PART = "part-0.parquet"
+"""The name of the one file in each folder of a partitioned output."""
 
 NULL = "__HIVE_DEFAULT_PARTITION__"
 
@@ -42,7 +45,7 @@ class Output:
     @classmethod
     def of(cls, path: str, form: Format, partition_by: Sequence[str]) -> "Output":
         """The output of a path."""
-        compression = COMPRESSIONS.get(Path(path).suffix.lower()) if form != "parquet" else None
+        compression = COMPRESSIONS.get(name_of(path).suffix.lower()) if form != "parquet" else None
         return cls(form, compression, partition_by)
 
     def segments(self, frame: pl.DataFrame, *, first: bool) -> Iterator[Segment]:
@@ -57,7 +60,22 @@ class Output:
                 f"{name}={NULL if key is None else quote(str(key), safe='')}"
                 for name, key in zip(self.partition_by, keys, strict=True)
             )
-            yield self._segment(f"{OUTPUT}/{folders}/part-0.parquet", part, first=False)
+            yield self._segment(f"{OUTPUT}/{folders}/{PART}", part, first=False)
+
+    def can_write(self, kind: pl.DataType) -> bool:
+        """Whether its format has such values."""
+        if self.format == "csv" and (kind.is_nested() or kind == pl.Duration):
+            return False
+        return self.format == "parquet" or kind not in (pl.Binary, pl.Object)
+
+    def may_own(self, path: str) -> bool:
+        """Whether a file in the folder of a partitioned output can be its own, from an earlier run."""
+        *folders, name = PurePosixPath(path).parts
+        return (
+            name == PART
+            and len(folders) == len(self.partition_by)
+            and all(map(str.startswith, folders, (f"{key}=" for key in self.partition_by)))
+        )
 
     def start(self) -> bytes:
         """What a file begins with before its first segment."""

@@ -22,6 +22,7 @@ _TRUE, _FALSE, _BYTE, _I16, _I32, _I64, _DOUBLE, _BINARY, _LIST, _SET, _MAP, _ST
 _ROWS, _ROW_GROUPS = 3, 4  # FileMetaData
 _COLUMNS, _GROUP_OFFSET, _ORDINAL = 1, 5, 7  # RowGroup
 _CHUNK_OFFSET, _CHUNK_METADATA = 2, 3  # ColumnChunk
+_LARGEST_ORDINAL = 2**15 - 1
 _PAGE_INDEXES = (4, 5, 6, 7)  # ColumnChunk: of indexes that lie outside the row group
 _PAGE_OFFSETS = (9, 10, 11, 14)  # ColumnMetaData: data, index, dictionary pages, bloom filter
 
@@ -60,7 +61,8 @@ def joined_footer(groups: Iterable[tuple[bytes, int]]) -> bytes:
 
 def _move(group: Struct, by: int, ordinal: int) -> None:
     _add(group, _GROUP_OFFSET, by)
-    if _ORDINAL in group:
+    group.pop(_ORDINAL, None)
+    if ordinal <= _LARGEST_ORDINAL:
         group[_ORDINAL] = (_I16, ordinal)
     for column in group[_COLUMNS][1][1]:
         _add(column, _CHUNK_OFFSET, by)

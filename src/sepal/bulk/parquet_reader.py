@@ -59,9 +59,12 @@ class ParquetReader:
         return Done(Position(self._row, self._row + 1), self._digest)
 
     def _footer_digest(self) -> str:
-        metadata = self._parquet.metadata
-        described = json.dumps([metadata.to_dict(), str(self._parquet.schema_arrow)], default=str)
-        return hashlib.sha256(described.encode()).hexdigest()
+        """SHA-256 of the footer, which says where in the file every page is, and how large."""
+        with self._file.open() as opened:
+            opened.seek(self._file.size - 8)
+            length = int.from_bytes(opened.read(4), "little")
+            opened.seek(self._file.size - 8 - length)
+            return hashlib.sha256(opened.read(length)).hexdigest()
 
     def chunks(self, after: Done | None = None) -> Iterator["ParquetChunk"]:
         """As `Reader` says."""

@@ -3,6 +3,7 @@
 import hashlib
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import pyarrow as pa
 import pyarrow.fs
 
 from sepal.bulk.files import filesystem_of, is_local
+from sepal.bulk.formats import name_of, public
+from sepal.bulk.outputs import Output
 from sepal.bulk.work import beside
 from sepal.errors import StorageError
 from sepal.settings import Settings
@@ -20,13 +23,13 @@ _ENDINGS = ("rejected.csv", "manifest.json")
 def local_output(address: str, settings: Settings) -> Path:
     """Where the output of an address is made: there, or in a folder of the data folder for a remote one."""
     if is_local(address):
-        return Path(address).absolute()
+        return Path(filesystem_of(address)[1])
     name = hashlib.sha256(address.encode()).hexdigest()[:16]
-    return settings.data_dir.resolve() / "bulk" / name / Path(address).name
+    return settings.data_dir.resolve() / "bulk" / name / name_of(address).name
 
 
-def upload(made: Path, address: str) -> None:
-    """Copy a remote address's output there, what belongs to it first, then remove it here.
+def upload(made: Path, address: str, output: Output) -> None:
+    """Copy a remote address's output there, what belongs to it first.
 
     An object store shows an object only once it is whole. Of a partitioned output, what
     an earlier one had there and this one has not is removed last.
@@ -42,13 +45,18 @@ def upload(made: Path, address: str) -> None:
                 filesystem.delete_file(f"{path}.{ending}")
         written = {_copy(source, filesystem, target) for source, target in _files(made, path)}
         if made.is_dir():
-            _remove_others(filesystem, path, written)
+            _remove_earlier(filesystem, path, written, output)
     except OSError as error:
         raise StorageError(
-            f"{address} can't be written: {error}. The output is whole in {made}: give the same command "
-            "again once the place can be written."
+            f"{public(address)} can't be written: {error}. The output is whole in {made}: give the "
+            "same command again once the place can be written."
         ) from error
-    shutil.rmtree(made.parent)
+
+
+def remove(made: Path, address: str) -> None:
+    """Remove here what is a copy of a remote address's output."""
+    if not is_local(address):
+        shutil.rmtree(made.parent, ignore_errors=True)
 
 
 def _files(made: Path, path: str) -> Iterator[tuple[Path, str]]:
@@ -61,13 +69,20 @@ def _files(made: Path, path: str) -> Iterator[tuple[Path, str]]:
 
 
 def _copy(source: Path, filesystem: Any, target: str) -> str:  # noqa: ANN401 (pyarrow.fs.FileSystem)
+    """In a thread of its own: a signal must not end it, for what is closed half-way is an object too."""
+    with ThreadPoolExecutor(1) as alone:
+        return alone.submit(_copy_whole, source, filesystem, target).result()
+
+
+def _copy_whole(source: Path, filesystem: Any, target: str) -> str:  # noqa: ANN401
     with source.open("rb") as file, filesystem.open_output_stream(target) as stream:
         while data := file.read(1 << 22):
             stream.write(data)
     return target
 
 
-def _remove_others(filesystem: Any, path: str, written: set[str]) -> None:  # noqa: ANN401
+def _remove_earlier(filesystem: Any, path: str, written: set[str], output: Output) -> None:  # noqa: ANN401
     for info in filesystem.get_file_info(pa.fs.FileSelector(path, recursive=True)):
-        if info.type == pa.fs.FileType.File and info.path not in written:
+        own = output.may_own(info.path.removeprefix(f"{path}/"))
+        if info.type == pa.fs.FileType.File and own and info.path not in written:
             filesystem.delete_file(info.path)

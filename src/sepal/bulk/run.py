@@ -8,12 +8,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+from threadpoolctl import threadpool_limits
+
 from sepal.bulk import remote
 from sepal.bulk.answers import Model, Summary, check_example, load_model
 from sepal.bulk.job import Job
 from sepal.bulk.manifest import manifest
 from sepal.bulk.outputs import REJECTED, Segment, rejected_segment
-from sepal.bulk.plan import Plan
+from sepal.bulk.plan import CheckPlace, Plan
 from sepal.bulk.rows import Chunk, Done, Rejected
 from sepal.bulk.scoring import Scored, Scorer, no_rows
 from sepal.bulk.sketch import Sketch
@@ -25,6 +27,9 @@ from sepal.settings import Settings
 
 MOST_WORKERS = 4
 """More than so many threads do not help: what they share, the reading and writing, is busy then."""
+
+_AHEAD = 3
+"""Chunks that are read, or scored and not yet written, beside those that the workers have."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +52,18 @@ def nobody(progress: Progress) -> None:
     """Watch nothing."""
 
 
-def prepare(job: Job, contract: Contract, settings: Settings) -> tuple[Plan, Model]:
+def prepare(
+    job: Job,
+    contract: Contract,
+    settings: Settings,
+    version_name: str | None = None,
+    *,
+    check: CheckPlace | None = None,
+) -> tuple[Plan, Model]:
     """The plan of a job, and the version that scores, loaded and tried out."""
+    name = job.version or version_name
     with Registry.open(settings) as registry:
-        version = registry.version(job.model, job.version) if job.version else registry.champion(job.model)
+        version = registry.version(job.model, name) if name else registry.champion(job.model)
         model = load_model(
             version,
             contract,
@@ -60,7 +73,7 @@ def prepare(job: Job, contract: Contract, settings: Settings) -> tuple[Plan, Mod
             compiled=settings.compiled_scoring == "on",
         )
     check_example(model)
-    return Plan.make(job, contract, settings), model
+    return Plan.make(job, contract, settings, check=check), model
 
 
 def run(
@@ -79,14 +92,20 @@ def run(
     DataError, TooManyRejectedError, ResumeError, OutputBusyError, StorageError,
     ArtefactError.
     """
-    plan, model = prepare(job, contract, settings)
-    begin(plan, model)
     output = remote.local_output(job.output, settings)
+    begun = {} if restart else WorkFolder.begun(folder_of(output))
+    plan, model = prepare(
+        job, contract, settings, begun.get("version") if begun.get("model") == job.model else None
+    )
+    begin(plan, model)
     identity = plan.identity(model)
-    with WorkFolder.open(folder_of(output), plan.output, identity, restart=restart) as work:
+    opened = WorkFolder.open(folder_of(output), plan.output, identity, restart=restart)
+    with threadpool_limits(1, "blas"), opened as work:  # the cores are busy, and BLAS would spin on them
         done = work.finished or _Run(plan, model, work, watch, _workers(settings)).score()
         work.publish(output)
-    remote.upload(output, job.output)
+        remote.upload(output, job.output, plan.output)
+        work.remove()
+    remote.remove(output, job.output)
     return done
 
 
@@ -127,28 +146,31 @@ class _Task:
 
 
 class _Run:
-    """One run, or what is left of it; `workers` threads score while this one reads and writes."""
+    """One run, or what is left of it: this thread reads, `workers` threads score, and one writes."""
 
     def __init__(self, plan: Plan, model: Model, work: WorkFolder, watch: Watch, workers: int) -> None:
         self._plan, self._model, self._work, self._watch = plan, model, work, watch
-        self._workers = 1 if plan.job.sample else workers
+        self._workers = workers
         self._started = time.monotonic()
         self._totals = Totals(plan.contract, work.entries)
         self._resumed = self._totals.rows
+        self._broken = False
 
     def score(self) -> dict[str, Any]:
         """Score all that is not done yet; the manifest."""
-        under_way: deque[_Task] = deque()
-        with ThreadPoolExecutor(self._workers) as pool:
+        most = 1 if self._plan.job.sample else self._workers + _AHEAD
+        under_way: deque[Future[None]] = deque()
+        with ThreadPoolExecutor(1) as writer, ThreadPoolExecutor(self._workers) as pool:
             try:
                 for task in self._tasks(pool):
-                    under_way.append(task)
-                    if len(under_way) > self._workers or self._plan.job.sample:
-                        self._commit(under_way.popleft())
+                    under_way.append(writer.submit(self._commit_in_turn, task))
+                    while len(under_way) >= most:
+                        under_way.popleft().result()
                 while under_way:
-                    self._commit(under_way.popleft())
+                    under_way.popleft().result()
             finally:
-                pool.shutdown(cancel_futures=True)
+                writer.shutdown(wait=False, cancel_futures=True)
+                pool.shutdown(wait=False, cancel_futures=True)
         self._plan.check_input()
         self._check_rejected(1.0)
         return self._work.finish(self._manifest())
@@ -180,6 +202,13 @@ class _Run:
     def _write(self, scored: Scored, *, first: bool) -> _Outcome:
         segments = [*self._plan.output.segments(scored.frame, first=first)]
         return _Outcome(len(scored.frame), scored.rejected, scored.reasons, scored.summary, segments)
+
+    def _commit_in_turn(self, task: _Task) -> None:
+        """Commit, unless a chunk before it could not be: the journal has no gaps."""
+        if not self._broken:
+            self._broken = True
+            self._commit(task)
+            self._broken = False
 
     def _commit(self, task: _Task) -> None:
         outcome = task.outcome.result()

@@ -118,7 +118,7 @@ class Scorer:
             return []
         at = next(at for at, feature in enumerate(self.model.contract.columns) if feature.kind == "time")
         seconds = pl.Series(np.ascontiguousarray(matrix[:, at]), nan_to_null=True)
-        times = (seconds * 1e6).cast(pl.Int64).cast(pl.Datetime("us"))
+        times = (seconds * 1e6).round().cast(pl.Int64).cast(pl.Datetime("us"))
         return [getattr(times.dt, part)().alias(part) for part in self.date_parts]
 
 

@@ -5,6 +5,7 @@ numbers are counted in buckets whose bounds grow by a constant factor.
 """
 
 import math
+import sys
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import Self
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 _ERROR = 0.01
 _GROWTH = (1 + _ERROR) / (1 - _ERROR)
+_LARGEST_EXPONENT = math.log(sys.float_info.max)
 _SMALLEST = 1e-9
 """Numbers nearer to zero count as zero."""
 
@@ -91,4 +93,4 @@ class Sketch:
 
 def _size(power: int) -> float:
     """The number in a bucket that is nearest, by proportion, to all others in it."""
-    return 2 * _GROWTH**power / (_GROWTH + 1)
+    return math.exp(min(power * math.log(_GROWTH) + math.log(2 / (_GROWTH + 1)), _LARGEST_EXPONENT))

@@ -84,6 +84,7 @@ class WorkFolder:
         it was begun with another plan.
         """
         with no_space(folder), locked(folder):
+            shutil.rmtree(_done(folder), ignore_errors=True)
             if restart:
                 _empty(folder)
             work = cls(folder, output)
@@ -121,12 +122,20 @@ class WorkFolder:
             if path.startswith(OUTPUT):
                 part.append(self._output.end(part.groups))
             files[path] = {"bytes": part.length, "sha256": part.hash.hexdigest()}
+        if self._output.partition_by:
+            (self.folder / OUTPUT).mkdir(exist_ok=True)  # of no rows, an empty folder
         complete = {**manifest, "files": files}
-        finished = self.folder / f"{_MANIFEST}.new"
-        _write_durably(finished, json.dumps(complete, indent=2).encode() + b"\n")
-        finished.rename(self.folder / _MANIFEST)
-        flush_folder(self.folder)
+        _write_durably(self.folder / _MANIFEST, json.dumps(complete, indent=2).encode() + b"\n")
         return complete
+
+    @staticmethod
+    def begun(folder: Path) -> dict[str, Any]:
+        """The plan of an unfinished run; empty if there is none."""
+        try:
+            plan: dict[str, Any] = json.loads((folder / _PLAN).read_bytes())
+        except OSError:
+            return {}
+        return plan
 
     @property
     def finished(self) -> dict[str, Any] | None:
@@ -136,7 +145,10 @@ class WorkFolder:
         return found
 
     def publish(self, output: Path) -> None:
-        """Put the output in its place by one rename, after its quarantine and manifest beside it."""
+        """Put the output in its place by one rename, after its quarantine and manifest beside it.
+
+        Once more does no harm, wherever it was interrupted.
+        """
         self._close()
         rejected, manifest = beside(output, "rejected.csv"), beside(output, "manifest.json")
         if (self.folder / REJECTED).exists():
@@ -152,7 +164,14 @@ class WorkFolder:
                 _set_aside(output, self.folder / "replaced")
             made.replace(output)
         flush_folder(output.parent)
-        shutil.rmtree(self.folder)
+
+    def remove(self) -> None:
+        """Remove the folder of a run whose output is published, in one step for all who look."""
+        self._close()
+        done = _done(self.folder)
+        shutil.rmtree(done, ignore_errors=True)
+        self.folder.rename(done)
+        shutil.rmtree(done, ignore_errors=True)
 
     def _part(self, path: str) -> _Part:
         if (part := self._parts.get(path)) is None:
@@ -171,7 +190,7 @@ class WorkFolder:
             return
         begun, plan = json.loads(path.read_bytes()), json.loads(json.dumps(plan))
         if differing := [name for name in plan if begun.get(name) != plan[name]]:
-            told = "; ".join(f"{name} was {begun.get(name)!r}, is {plan[name]!r}" for name in differing)
+            told = "; ".join(f"{name}{_difference(begun.get(name), plan[name])}" for name in differing)
             raise ResumeError(
                 f"An unfinished run in {self.folder} was begun otherwise: {told}. "
                 "Give the same again to resume it, or begin anew with --restart."
@@ -293,11 +312,30 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def _empty(folder: Path) -> None:
+    for name in (_MANIFEST, _JOURNAL):  # first what speaks of the others
+        (folder / name).unlink(missing_ok=True)
+    flush_folder(folder)
     for path in folder.iterdir():
         if path.is_dir():
             shutil.rmtree(path)
         elif path.name != _LOCK:
             path.unlink()
+
+
+def _done(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.done")
+
+
+def _difference(was: Any, now: Any) -> str:  # noqa: ANN401 (JSON)
+    """In words, the first place where two values differ."""
+    if isinstance(was, dict) and isinstance(now, dict):
+        name = next(name for name in {**was, **now} if was.get(name) != now.get(name))
+        return f" of {now.get('path', '')}: {name}{_difference(was.get(name), now.get(name))}"
+    if isinstance(was, list) and isinstance(now, list) and len(was) == len(now):
+        return next(_difference(*pair) for pair in zip(was, now, strict=True) if pair[0] != pair[1])
+    if isinstance(was, list) and isinstance(now, list):
+        return f" were {len(was):,}, are {len(now):,}"
+    return f" was {was!r}, is {now!r}"
 
 
 def _read_journal(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
@@ -333,9 +371,13 @@ def _flush(file: IO[bytes]) -> None:
 
 
 def _write_durably(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
+    """Write a file that is there whole or not at all."""
+    new = path.with_name(f"{path.name}.new")
+    with new.open("wb") as file:
         file.write(content)
         _flush(file)
+    new.rename(path)
+    flush_folder(path.parent)
 
 
 @contextmanager
@@ -344,11 +386,11 @@ def no_space(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise StorageError(
                 f"No space is left for {folder}. Nothing is published, and what is done is kept: make room "
                 "and give the same command again."
             ) from error
-        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
-            raise StorageError(f"{folder} can't be written: {error.strerror}.") from error
-        raise
+        raise StorageError(
+            f"{error.filename or folder} can't be written: {error.strerror or error}."
+        ) from error

@@ -1,6 +1,5 @@
 """The commands: `sepal train`, `sepal serve`, and the groups of commands beside them."""
 
-import asyncio
 import sys
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -11,9 +10,10 @@ import typer
 from sepal.cli.models import app as models_app
 from sepal.cli.score import score
 from sepal.cli.terminal import console, say
-from sepal.contracts.catalogue import load_contracts, pick
+from sepal.cli.training import train_version
+from sepal.contracts.catalogue import load_contracts
 from sepal.errors import NoChampionError, told_in_one_line
-from sepal.settings import Settings, load_settings
+from sepal.settings import load_settings
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -61,9 +61,15 @@ def train(
         Path | None, typer.Option(help="File to test on; by default a part of the data is held out.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Seed of the split and of the algorithm.")] = 0,
+    promote: Annotated[
+        bool, typer.Option("--promote", help="Make it champion, if its quality gate lets it pass.")
+    ] = False,
 ) -> None:
-    """Train a new version of a model and register it. The first one becomes champion."""
-    _train(load_settings(), model, algorithm, data, test_data, seed)
+    """Train a new version of a model, judge it by its quality gate, and register it.
+
+    It becomes champion if the model has none and it passes.
+    """
+    train_version(load_settings(), model, algorithm, data, test_data, seed, promote=promote)
 
 
 @app.command(epilog="Example: `sepal serve iris`")
@@ -76,11 +82,15 @@ def serve(
     ] = False,
 ) -> None:
     """Start both tiers, keep them running, and stop them at Ctrl-C."""
+    import asyncio
+
     from sepal.registry import Registry
     from sepal.supervisor import Supervisor
 
     settings = load_settings()
     contracts = load_contracts(settings.contracts_path, models or settings.models)
+    with Registry.open(settings) as registry:
+        registry.bring_up_to_date()
     for model in contracts:
         try:
             with Registry.open(settings) as registry:
@@ -88,38 +98,5 @@ def serve(
         except NoChampionError:
             if not train_missing:
                 raise
-            _train(settings, model)
+            train_version(settings, model)
     asyncio.run(Supervisor(settings, contracts, say).run())
-
-
-def _train(
-    settings: Settings,
-    model: str,
-    algorithm: str | None = None,
-    data: Path | None = None,
-    test_data: Path | None = None,
-    seed: int = 0,
-) -> None:
-    from model_training.pipelines.report import report, steps
-
-    with steps(console) as progress:
-        progress(f"Getting ready to train {model}")
-        from model_training.pipelines.train import train
-        from model_training.recipe import load_recipes
-        from sepal.registry import Registry
-
-        contracts = load_contracts(settings.contracts_path)
-        contract = pick(contracts, model, "model")
-        recipe = pick(load_recipes(contracts, settings.recipes_path), model, "recipe")
-        with Registry.open(settings) as registry:
-            version = train(
-                recipe,
-                contract,
-                data=data or settings.data_dir / recipe.default_data,
-                test_data=test_data,
-                algorithm=algorithm,
-                seed=seed,
-                register=registry.register,
-                progress=progress,
-            )
-    console.print(report(version))

@@ -13,6 +13,7 @@ import typer
 from pydantic import ValidationError
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from sepal.cli.terminal import console, say
 from sepal.contracts.catalogue import load_contracts, pick
@@ -20,6 +21,8 @@ from sepal.errors import StoppedError
 from sepal.settings import load_settings
 
 if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
     from sepal.bulk.job import Job
     from sepal.bulk.run import Progress as Done
 
@@ -159,13 +162,23 @@ def _job(**values: Any) -> "Job":  # noqa: ANN401 (the options as they came)
     try:
         return Job(**values)
     except ValidationError as error:
-        wrong = "; ".join(
-            f"{'.'.join(map(str, each['loc'])) or 'options'} {each['input']!r}: {each['msg']}"
+        wrong = (
+            f"{_option(str(each['loc'][0]))} {each['input']!r}: {_said(each)}"
             if each["loc"]
-            else each["msg"]
+            else _said(each)
             for each in error.errors()
         )
-        raise typer.BadParameter(wrong) from error
+        raise typer.BadParameter("; ".join(dict.fromkeys(wrong))) from error
+
+
+def _option(field: str) -> str:
+    """What a field of the job is called on the command line."""
+    name = {"version": "model-version", "output_format": "format"}.get(field, field)
+    return name.upper() if name in ("model", "input", "output") else f"--{name.replace('_', '-')}"
+
+
+def _said(error: "ErrorDetails") -> str:
+    return error["msg"].removeprefix("Value error, ")
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -265,18 +278,26 @@ def _summarise(manifest: Mapping[str, Any], job: "Job", form: LogFormat) -> None
     if form is LogFormat.json:
         _log("done", manifest)
         return
-    table = Table(show_header=False, title=f"{job.output}, by {manifest['version']}", title_justify="left")
+    table = Table(
+        show_header=False, title=Text(f"{_told(job)}, by {manifest['version']}"), title_justify="left"
+    )
     rows = manifest["rows"]
     table.add_row("rows scored", f"{rows['scored']:,}")
     if manifest["resumed_rows"]:
         table.add_row("of them in an earlier run", f"{manifest['resumed_rows']:,}")
     table.add_row("rows rejected", f"{rows['rejected']:,}")
     for reason, count in manifest["rejected_by_reason"].items():
-        table.add_row(f"  {reason}", f"{count:,}")
+        table.add_row(Text(f"  {reason}"), f"{count:,}")
     for name, value in manifest["predictions"].items():
-        table.add_row(f"  {name}", f"{value:,}" if isinstance(value, int) else f"{value:,.4g}")
+        table.add_row(Text(f"  {name}"), f"{value:,}" if isinstance(value, int) else f"{value:,.4g}")
     table.add_row("seconds", f"{manifest['seconds']:,.1f}")
     table.add_row("rows/s", f"{manifest['rows_per_second']:,}")
     console.print(table)
     if rows["rejected"]:
-        say(f"The rejected rows are in {job.output}.rejected.csv")
+        say(f"The rejected rows are in {_told(job)}.rejected.csv")
+
+
+def _told(job: "Job") -> str:
+    from sepal.bulk.formats import public
+
+    return public(job.output)

@@ -1,8 +1,17 @@
 """What every command prints through."""
 
 from rich.console import Console
+from rich.table import Table
 
 console = Console()
+
+_WIDE = 240
+"""Columns of a table that no terminal bounds: in a file or a pipe no name is cut short."""
+
+
+def show(table: Table) -> None:
+    """Print a table."""
+    (console if console.is_terminal else Console(width=_WIDE)).print(table)
 
 
 def say(line: str) -> None:

@@ -151,7 +151,7 @@ class Contract:
             unknown = [str(name) for name in found if name not in self.column_of]
             raise DataError(
                 f"Missing for {self.name}: {', '.join(missing)}. "
-                f"Columns found: {_few(list(map(str, found))) or 'none'}.{self._meant(missing, unknown)}"
+                f"Columns found: {few(list(map(str, found))) or 'none'}.{self._meant(missing, unknown)}"
             )
         return matched
 
@@ -197,7 +197,7 @@ class Contract:
         )
 
 
-def _few(names: Sequence[str], most: int = 50) -> str:
+def few(names: Sequence[str], most: int = 50) -> str:
     """The first names, and how many more there are."""
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more

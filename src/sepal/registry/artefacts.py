@@ -46,18 +46,18 @@ class ArtefactStore:
     """
 
     def __init__(self, bentoml_home: Path) -> None:
-        self._home = bentoml_home
+        self.home = bentoml_home
 
     def path(self, tag: str) -> Path:
         """Where the artefact of a tag `MODEL:VERSION` is, or would be."""
-        return self._folder(tag) / ARTEFACT
+        return self.folder(tag) / ARTEFACT
 
     @contextmanager
     def stage(self, pipeline: object, evaluator: bytes | None = None) -> Iterator["StagedArtefact"]:
         """Write a pipeline to a folder of its own, durably; the folder is gone at the end."""
         pickled = pickle.dumps(pipeline, protocol=5)
         _refuse_homeless_classes(pickled)
-        with _locked_folder(self._home / "staging") as folder:
+        with _locked_folder(self.home / "staging") as folder:
             _import_bentoml()
             _write_durably(folder / ARTEFACT, pickled)
             if evaluator is not None:
@@ -78,6 +78,12 @@ class ArtefactStore:
             except Exception as error:
                 raise ArtefactError(f"{version.tag} can't be loaded: {error}.") from error
 
+    def check(self, version: Version) -> None:
+        """Raise ArtefactError if a file of a version is not there, or not as it was registered."""
+        self._read_checked(version, ARTEFACT, version.artefact_sha256)
+        if (sha256 := version.details.get(EVALUATOR_SHA256)) is not None:
+            self._read_checked(version, EVALUATOR, sha256)
+
     def load_evaluator(self, version: Version) -> bytes | None:
         """A version's dumped evaluator, if it has one, once all that `load` checks is found to match.
 
@@ -90,7 +96,7 @@ class ArtefactStore:
         return self._read_checked(version, EVALUATOR, sha256)
 
     def _read_checked(self, version: Version, name: str, sha256: str) -> bytes:
-        path = self._folder(version.tag) / name
+        path = self.folder(version.tag) / name
         try:
             content = path.read_bytes()
         except OSError as error:
@@ -104,18 +110,19 @@ class ArtefactStore:
 
     def place(self, made: Path, tag: str) -> None:
         """Move a complete folder to where the tag's artefact belongs."""
-        place = self._folder(tag)
+        place = self.folder(tag)
         place.parent.mkdir(parents=True, exist_ok=True)
         if place.exists():
-            orphans = self._home / "orphans"
+            orphans = self.home / "orphans"
             orphans.mkdir(exist_ok=True)
             place.rename(Path(mkdtemp(prefix=f"{tag.replace(':', '-')}-", dir=orphans)) / place.name)
         made.rename(place)
-        _flush_folder(place.parent)
+        flush_folder(place.parent)
 
-    def _folder(self, tag: str) -> Path:
+    def folder(self, tag: str) -> Path:
+        """Where a tag's artefact and what belongs to it are, or would be."""
         model, _, version = tag.partition(":")
-        return self._home / "models" / model / version
+        return self.home / "models" / model / version
 
 
 @dataclass(frozen=True)
@@ -137,7 +144,7 @@ class StagedArtefact:
         for name in (ARTEFACT, EVALUATOR):
             if (self.folder / name).exists():
                 (self.folder / name).rename(made / name)
-        _flush_folder(made)
+        flush_folder(made)
         self.store.place(made, tag)
 
 
@@ -236,7 +243,7 @@ def _write_durably(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
-def _flush_folder(folder: Path) -> None:
+def flush_folder(folder: Path) -> None:
     """Make the names in a folder survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:

@@ -10,7 +10,7 @@ from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError
 
 from sepal.errors import ConfigurationError, RegistryError
 
-SCHEMA = "0001"
+SCHEMA = "0002"
 """The newest of the migrations; a test holds it against Alembic's own answer."""
 
 _BUSY_TIMEOUT_MS = 30_000
@@ -70,7 +70,7 @@ class Database:
         if (found := self._schema(connection)) != SCHEMA:
             raise RegistryError(
                 f"The tables in {self} are of schema {found or 'none'}, this release works with {SCHEMA}. "
-                "Any `sepal train` brings older ones up to date; newer ones need a newer Sepal."
+                "`sepal serve` and `sepal train` bring old ones up to date; newer ones need a newer Sepal."
             )
 
     @staticmethod

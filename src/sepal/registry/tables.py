@@ -7,6 +7,7 @@ from sqlalchemy import (
     Float,
     ForeignKey,
     ForeignKeyConstraint,
+    Index,
     Integer,
     MetaData,
     String,
@@ -39,6 +40,14 @@ versions = Table(
     Column("data_fingerprint", String, nullable=False),
     Column("train_rows", Integer, nullable=False),
     Column("test_rows", Integer, nullable=False),
+    Column(
+        "state",
+        String,
+        nullable=False,
+        server_default="unjudged",
+        comment="passed, undecided, rejected or unjudged",
+    ),
+    Column("reasons", JSON, nullable=False, server_default="[]", comment="of its gate, unless it passed"),
     UniqueConstraint("model", "name"),
 )
 
@@ -74,4 +83,8 @@ audit = Table(
     Column("alias", String),
     Column("previous_version", String),
     Column("why", String, nullable=False),
+    Column("version_sha256", String, comment="SHA-256 of the version's record"),
+    Column("previous_hash", String, nullable=False, server_default="", comment="of the row before"),
+    Column("hash", String, nullable=False, server_default="", comment="SHA-256 of all the rest of the row"),
+    Index("audit_chain", "previous_hash", unique=True),
 )

@@ -3,10 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 Metrics = Mapping[str, Mapping[str, float]]
 """Metric by name, for each split: `{"train": {"accuracy": 0.97}, "test": {…}}`."""
+
+State: TypeAlias = Literal["passed", "undecided", "rejected", "unjudged"]
+"""What a version's quality gate found. Unjudged: the recipe has no gate, or had none then."""
 
 
 @dataclass(frozen=True)
@@ -16,6 +19,7 @@ class Draft:
     `data_fingerprint` is the SHA-256 of the rows it was fitted and tested on; `details`
     holds what is no single number, such as a confusion matrix, as JSON. `evaluator` is the
     pipeline as `scoring.linear` dumps it, if it can and that is proven to answer alike.
+    `reasons` say why its gate did not let it pass.
     """
 
     model: str
@@ -29,6 +33,8 @@ class Draft:
     train_rows: int
     test_rows: int
     evaluator: bytes | None = None
+    state: State = "unjudged"
+    reasons: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -52,6 +58,8 @@ class Version:
     data_fingerprint: str
     train_rows: int
     test_rows: int
+    state: State = "unjudged"
+    reasons: tuple[str, ...] = ()
     aliases: tuple[str, ...] = ()
 
     @property

@@ -1,6 +1,6 @@
 """Columns of data, checked against a contract and encoded as float64 without Python per row."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeAlias
@@ -82,7 +82,7 @@ def _encode_column(feature: Feature, column: pl.Series, values: Matrix) -> Itera
         if _all_sound(feature, values):
             return ()
     known = _without_blanks(column)
-    values[:] = _READERS[feature.kind](feature, known).to_numpy()
+    values[:] = _read(feature, known).to_numpy()
     if _all_sound(feature, values):
         return ()
     missing = known.is_null().to_numpy()
@@ -130,6 +130,21 @@ def _told(feature: Feature, bound: float) -> str:
     return f"{bound:g}"
 
 
+def numbers(column: pl.Series) -> Matrix:
+    """A column's numbers, (n_rows,); NaN where there is none, or something else."""
+    return _numbers(_without_blanks(column)).to_numpy()
+
+
+def seconds(column: pl.Series) -> Matrix:
+    """A column's wall-clock times as seconds since 1970, (n_rows,); NaN where there is no such time."""
+    return _times(_without_blanks(column)).to_numpy()
+
+
+def codes(column: pl.Series, names: Sequence[str]) -> Matrix:
+    """Each text's position among the names, (n_rows,); NaN where it is missing, or none of them."""
+    return _codes(_without_blanks(column), names).to_numpy()
+
+
 def _without_blanks(column: pl.Series) -> pl.Series:
     """The column with null for whatever counts as missing."""
     if column.dtype.is_float():
@@ -146,35 +161,40 @@ def _unreadable(column: pl.Series) -> pl.Series:
     return pl.Series(dtype=pl.Float64).extend_constant(None, len(column))
 
 
-def _numbers(feature: Feature, column: pl.Series) -> pl.Series:
+def _read(feature: Feature, column: pl.Series) -> pl.Series:
+    if feature.kind == "category":
+        return _codes(column, feature.categories)
+    return _READERS[feature.kind](column)
+
+
+def _numbers(column: pl.Series) -> pl.Series:
     if column.dtype.is_numeric() or column.dtype in (pl.String, pl.Null):
         return column.cast(pl.Float64, strict=False)
     return _unreadable(column)
 
 
-def _booleans(feature: Feature, column: pl.Series) -> pl.Series:
+def _booleans(column: pl.Series) -> pl.Series:
     if column.dtype == pl.String:
         return _codes(column.str.to_lowercase(), ("false", "true"))
     return column.cast(pl.Float64) if column.dtype == pl.Boolean else _unreadable(column)
 
 
-def _categories(feature: Feature, column: pl.Series) -> pl.Series:
-    return _codes(column, feature.categories) if column.dtype == pl.String else _unreadable(column)
+def _codes(column: pl.Series, names: Sequence[str]) -> pl.Series:
+    if column.dtype != pl.String:
+        return _unreadable(column)
+    positions = list(map(float, range(len(names))))
+    return column.replace_strict(list(names), positions, default=None, return_dtype=pl.Float64)
 
 
-def _codes(column: pl.Series, names: tuple[str, ...]) -> pl.Series:
-    codes = list(map(float, range(len(names))))
-    return column.replace_strict(list(names), codes, default=None, return_dtype=pl.Float64)
-
-
-def _times(feature: Feature, column: pl.Series) -> pl.Series:
+def _times(column: pl.Series) -> pl.Series:
     """Seconds since 1970 on the same wall clock; a time with an offset is none."""
     if column.dtype == pl.String:
         column = _times_of_text(column)
     if column.dtype == pl.Date or (
         isinstance(column.dtype, pl.Datetime) and column.dtype.time_zone is None
     ):
-        return column.cast(pl.Datetime("us")).cast(pl.Int64).cast(pl.Float64) / 1e6
+        microseconds = column.cast(pl.Datetime("us")).cast(pl.Int64).cast(pl.Float64).to_numpy()
+        return pl.Series(microseconds / 1e6)  # numpy's quotient is the nearest double, polars' is not
     return _unreadable(column)
 
 
@@ -189,10 +209,9 @@ def _times_of_text(texts: pl.Series) -> pl.Series:
     return read.zip_with(read.is_not_null(), days)
 
 
-_READERS: dict[str, Callable[[Feature, pl.Series], pl.Series]] = {
+_READERS: dict[str, Callable[[pl.Series], pl.Series]] = {
     "number": _numbers,
     "integer": _numbers,
     "boolean": _booleans,
-    "category": _categories,
     "time": _times,
 }

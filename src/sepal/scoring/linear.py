@@ -1,8 +1,10 @@
 """Linear evaluators: scalers and a linear last step as arrays, which need numpy alone and can be saved.
 
-They work on columns: one row after the other is what numpy is slowest at.
+They work on columns, since one row after the other is what numpy is slowest at, and on so
+many rows at a time as the processor's cache holds: memory is what bounds them.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from typing import TypeAlias
@@ -13,6 +15,9 @@ from numpy.typing import NDArray
 from sepal.scoring.matrix import Matrix
 
 Positions: TypeAlias = NDArray[np.intp]
+
+_AT_A_TIME = 1 << 14
+"""Rows that are answered at a time; measured: half and twice as many are slower."""
 
 
 @dataclass(frozen=True)
@@ -26,14 +31,18 @@ class Linear:
     weights: Matrix
     intercept: Matrix
 
-    def decision(self, rows: Matrix) -> Matrix:
-        """The linear function of each row, of shape (n_outputs, n_rows)."""
-        columns = rows.T
-        for name, operand in self.operations:
-            columns = getattr(np, name)(columns, operand[:, np.newaxis])
-        decision: Matrix = self.weights.T @ columns
-        decision += self.intercept[:, np.newaxis]
-        return decision
+    def decisions(self, rows: Matrix) -> Iterator[tuple[slice, Matrix]]:
+        """The linear function of some rows after the other, of shape (n_outputs, n_some_rows)."""
+        weights, intercept = np.ascontiguousarray(self.weights.T), self.intercept[:, np.newaxis]
+        operations = [(getattr(np, name), operand[:, np.newaxis]) for name, operand in self.operations]
+        for start in range(0, len(rows), _AT_A_TIME):
+            some = slice(start, min(start + _AT_A_TIME, len(rows)))
+            columns = rows[some].T
+            for operation, operand in operations:
+                columns = operation(columns, operand)
+            decision: Matrix = weights @ columns
+            decision += intercept
+            yield some, decision
 
 
 @dataclass(frozen=True)
@@ -44,20 +53,26 @@ class LinearClassifier:
 
     def positions(self, rows: Matrix) -> Positions:
         """Each row's position in the pipeline's `classes_`."""
-        return _largest(self.linear.decision(rows))
+        positions = np.empty(len(rows), dtype=np.intp)
+        for some, decision in self.linear.decisions(rows):
+            positions[some] = _largest(decision)
+        return positions
 
     def __call__(self, rows: Matrix) -> tuple[Positions, Matrix]:
         """Each row's position in the pipeline's `classes_`, and its probabilities, (n_rows, n_classes)."""
-        decision = self.linear.decision(rows)
-        positions = _largest(decision)
-        if len(decision) == 1:
-            with np.errstate(over="ignore"):  # a probability of zero
-                second = 1 / (1 + np.exp(-decision[0]))
-            return positions, np.stack((1 - second, second)).T
-        decision -= decision.max(axis=0)
-        np.exp(decision, out=decision)
-        decision /= decision.sum(axis=0)
-        return positions, decision.T
+        n_classes = max(2, self.linear.weights.shape[1])
+        positions, probabilities = np.empty(len(rows), dtype=np.intp), np.empty((n_classes, len(rows)))
+        for some, decision in self.linear.decisions(rows):
+            positions[some] = _largest(decision)
+            if len(decision) == 1:
+                with np.errstate(over="ignore"):  # a probability of zero
+                    second = 1 / (1 + np.exp(-decision[0]))
+                probabilities[:, some] = 1 - second, second
+                continue
+            decision -= decision.max(axis=0)
+            np.exp(decision, out=decision)
+            np.divide(decision, decision.sum(axis=0), out=probabilities[:, some])
+        return positions, probabilities.T
 
 
 @dataclass(frozen=True)
@@ -68,7 +83,9 @@ class LinearRegressor:
 
     def __call__(self, rows: Matrix) -> Matrix:
         """Each row's quantity, (n_rows,)."""
-        quantities: Matrix = self.linear.decision(rows)[0]
+        quantities = np.empty(len(rows))
+        for some, decision in self.linear.decisions(rows):
+            quantities[some] = decision[0]
         return quantities
 
 
@@ -105,7 +122,13 @@ def load(dumped: bytes) -> LinearEvaluator:
 
 def _largest(decision: Matrix) -> Positions:
     """For each column the first of its largest; of a single row, whether it is positive."""
-    positions: Positions = (
-        (decision[0] > 0).astype(np.intp) if len(decision) == 1 else decision.argmax(axis=0)
-    )
+    first, *others = decision
+    positions: Positions
+    if not others:
+        positions = (first > 0).astype(np.intp)
+        return positions
+    positions, largest = np.zeros(len(first), dtype=np.intp), first.copy()
+    for position, values in enumerate(others, start=1):
+        np.copyto(positions, position, where=values > largest)
+        np.maximum(largest, values, out=largest)
     return positions

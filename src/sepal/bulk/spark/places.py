@@ -1,14 +1,16 @@
 """Where an output is made and published, on any file system that Hadoop knows."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sepal.bulk.files import is_local
+from sepal.bulk.files import InputFile, is_local
+from sepal.bulk.formats import public
+from sepal.bulk.outputs import Output
 from sepal.bulk.work import folder_of, locked, no_space
-from sepal.errors import OutputBusyError, ResumeError, StorageError
+from sepal.errors import DataError, OutputBusyError, ResumeError, StorageError
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -19,6 +21,13 @@ def address_of(output: str) -> str:
     if output.startswith("s3://"):
         return f"s3a://{output.removeprefix('s3://')}"
     return output.rstrip("/") if "://" in output else f"file://{Path(output).absolute()}"
+
+
+def check_apart(output: str, _: Output, files: Sequence[InputFile]) -> None:
+    """Raise DataError if an output, which is a folder here, would take the place of an input."""
+    place = address_of(output).partition("://")[2]
+    if any(file.path == place or file.path.startswith(f"{place}/") for file in files):
+        raise DataError(f"{public(output)} is an input, too: give the output another name.")
 
 
 class HadoopFiles:
@@ -32,6 +41,10 @@ class HadoopFiles:
     def exists(self, address: str) -> bool:
         """Whether there is a file or folder."""
         return bool(self._files.exists(self._path(address)))
+
+    def is_folder(self, address: str) -> bool:
+        """Whether there is a folder."""
+        return self.exists(address) and bool(self._files.getFileStatus(self._path(address)).isDirectory())
 
     def move(self, source: str, target: str) -> None:
         """Rename; a target that is there is removed first."""
@@ -156,9 +169,18 @@ class Place:
         return self._files.exists(folder)
 
     def _begin(self) -> None:
-        """Remove what a run that was killed has left, but for an output that it had set aside."""
+        """Remove what a run that was killed has left, but for an output that it had set aside.
+
+        DataError if there is something in the output's place that is no output.
+        """
         if self._files.exists(self._replaced) and not self._files.exists(self._output):
             self._files.move(self._replaced, self._output)
+        for name in self._files.sizes(self._output) if self._files.is_folder(self._output) else ():
+            if not name.rpartition("/")[2].startswith(("part-", ".", "_")):
+                raise DataError(
+                    f"{public(self._output)} has other things in it than an output, such as {name}: give a "
+                    "folder that is not there yet."
+                )
         self._files.remove(self._work)
         self._files.make_folder(self._work)
 
