@@ -99,7 +99,7 @@ class StorageError(SepalError):
 class ClusterError(SepalError):
     """A job on Spark that failed, for a reason of the cluster's."""
 
-    exit_code = 13
+    exit_code = 14
 
 
 class StoppedError(SepalError):

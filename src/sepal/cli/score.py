@@ -115,7 +115,7 @@ def score(
     Exit codes: 0 done, 2 wrong options, 3 wrong settings, 4 no such model, version or file,
     5 a file that can't be used, 6 a version that must not be loaded, 9 more rejected rows
     than allowed, 10 an unfinished run that was begun otherwise, 11 another run is writing
-    OUTPUT, 12 no space or no permission, 13 Spark's job failed, 130 stopped.
+    OUTPUT, 12 no space or no permission, 14 Spark's job failed, 130 stopped.
     """
     job = _job(
         model=model,
