@@ -87,12 +87,12 @@ def _evaluator(
     names = contract.target.names if isinstance(contract.target, Labels) else ()
     if compiled and (dumped := artefacts.load_evaluator(version)) is not None:
         return linear.load(dumped), sorted(names)  # scikit-learn's order of labels
-    from sepal.scoring.scorer import classifier_of, regressor_of
+    from sepal.scoring.scorer import classifier_of, random_proof, regressor_of
 
-    pipeline = artefacts.load(version)
+    pipeline, proof = artefacts.load(version), random_proof if compiled else None
     if not names:
-        return regressor_of(version, contract, pipeline, compiled=compiled), ()
-    return classifier_of(version, contract, pipeline, compiled=compiled), [*map(str, pipeline.classes_)]
+        return regressor_of(version, contract, pipeline, proof), ()
+    return classifier_of(version, contract, pipeline, proof), [*map(str, pipeline.classes_)]
 
 
 @dataclass(frozen=True)

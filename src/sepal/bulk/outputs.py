@@ -13,12 +13,11 @@ import pyarrow as pa
 
 from sepal.bulk.formats import COMPRESSIONS, Format, name_of
 from sepal.bulk.parquet_footer import MAGIC, RowGroup, joined_footer
+from sepal.bulk.places import REJECTED as REJECTED
 from sepal.bulk.rows import Rejected
 
 OUTPUT = "output"
 """The name in the work folder of what will be the output: a file, or a folder if it is partitioned."""
-
-REJECTED = "rejected.csv"
 
 PART = "part-0.parquet"
 """The name of the one file in each folder of a partitioned output."""

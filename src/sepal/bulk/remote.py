@@ -13,7 +13,7 @@ import pyarrow.fs
 from sepal.bulk.files import filesystem_of, is_local
 from sepal.bulk.formats import name_of, public
 from sepal.bulk.outputs import Output
-from sepal.bulk.work import beside
+from sepal.bulk.places import beside
 from sepal.errors import StorageError
 from sepal.settings import Settings
 

@@ -15,12 +15,13 @@ from sepal.bulk.answers import Model, Summary, check_example, load_model
 from sepal.bulk.job import Job
 from sepal.bulk.manifest import manifest
 from sepal.bulk.outputs import REJECTED, Segment, rejected_segment
+from sepal.bulk.places import folder_of
 from sepal.bulk.plan import CheckPlace, Plan
 from sepal.bulk.rows import Chunk, Done, Rejected
 from sepal.bulk.scoring import Scored, Scorer, no_rows
 from sepal.bulk.sketch import Sketch
 from sepal.bulk.totals import Totals
-from sepal.bulk.work import Entry, WorkFolder, folder_of
+from sepal.bulk.work import Entry, WorkFolder
 from sepal.contracts import Contract
 from sepal.registry import Registry
 from sepal.settings import Settings

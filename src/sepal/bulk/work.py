@@ -16,13 +16,14 @@ import os
 import shutil
 import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
 from sepal.bulk.outputs import OUTPUT, REJECTED, Output, Segment
+from sepal.bulk.places import beside
 from sepal.bulk.rows import Done, Position
 from sepal.errors import OutputBusyError, ResumeError, StorageError
 
@@ -268,14 +269,11 @@ class WorkFolder:
             self._journal = None
 
 
-def folder_of(output: Path) -> Path:
-    """The hidden folder beside an output where a run that makes it works."""
-    return output.parent / f".{output.name}.sepal"
-
-
-def beside(output: Path, ending: str) -> Path:
-    """A file that belongs to an output."""
-    return output.parent / f"{output.name}.{ending}"
+def discard(folder: Path) -> None:
+    """Remove what an unfinished run has left, unless another run is at it."""
+    if folder.is_dir():
+        with suppress(OutputBusyError), locked(folder):
+            shutil.rmtree(folder)
 
 
 def flush_folder(folder: Path) -> None:
