@@ -119,6 +119,10 @@ class Settings(BaseSettings):
         description="Seconds after which the model server refuses a call that waits for its batch.",
     )
 
+    swap_poll: Seconds = Field(
+        0.5, description="Seconds between two looks of the model server for a new champion."
+    )
+
     start_timeout: Seconds = Field(60.0, description="Seconds that `sepal serve` waits for both tiers.")
     stop_timeout: Seconds = Field(
         15.0, description="Seconds that a tier may take to finish its requests when it is stopped."
