@@ -11,6 +11,7 @@ SepalError
 │   └── ResumeError           another input, version or order than the run began with
 ├── OutputBusyError           another run is writing the same output
 ├── StorageError              a disk that is full, or can't be written
+├── ClusterError              Spark's job failed
 ├── StoppedError              a run that was told to stop, and can be resumed
 ├── ArtefactError             a stored version that must not be loaded
 ├── RegistryError             a database that can't be used as it is
@@ -100,6 +101,12 @@ class StorageError(SepalError):
     status = 507
     title = "Insufficient storage"
     exit_code = 12
+
+
+class ClusterError(SepalError):
+    """A job on Spark that failed, for a reason of the cluster's."""
+
+    exit_code = 14
 
 
 class StoppedError(SepalError):

@@ -144,6 +144,9 @@ class Settings(BaseSettings):
     bulk_workers: Annotated[int, Field(ge=0, le=64)] = Field(
         0, description="Threads of a bulk run that score; 0 for as many as there are cores, up to 4."
     )
+    bulk_span: Annotated[ByteSize, Field(ge=1)] = Field(
+        ByteSize(128 * 2**20), description="Bytes of a file that one task of the engine spark scores."
+    )
     bulk_columns: Count = Field(10_000, description="Columns that an input of a bulk run may have.")
     swap_poll: Seconds = Field(
         0.5, description="Seconds between two looks of the model server for a new champion."

@@ -219,6 +219,7 @@ async def test_options_that_do_not_go_together_are_told(
     job = {"input": f"{tmp_path}/in/a.csv", "output": f"{tmp_path}/in/b.csv", "partition_by": ["id"]}
     status, body, _ = await call(client, "POST", "/iris/jobs", json=job)
     assert (status, body["detail"]) == (422, "Only Parquet can be partitioned: give --format parquet.")
+    assert (await call(client, "POST", "/iris/jobs?proba=true", json=job))[0] == 422
     status, body, _ = await call(client, "POST", "/iris/jobs?encoding=klingon", data=ROWS, headers=CSV)
     assert (status, body["title"]) == (422, "Wrong job")
 
@@ -425,7 +426,9 @@ async def test_a_model_that_is_not_served_has_no_jobs(client: aiohttp.ClientSess
         assert status == 404
         assert "tulips" in body["detail"]
     assert (await call(client, "GET", "/iris/jobs/1-a/secrets"))[0] == 404
-    assert (await call(client, "PUT", "/iris/jobs"))[0] == 405
+    for path, allowed in (("/iris/jobs", "GET, POST"), ("/iris/jobs/1-a", "DELETE, GET")):
+        status, _, headers = await call(client, "PUT", path)
+        assert (status, headers["Allow"]) == (405, allowed)
 
 
 def test_the_document_shows_every_kind_of_body_and_every_option() -> None:

@@ -51,6 +51,28 @@ class CsvReader:
 
     def chunks(self, after: Done | None = None) -> Iterator["CsvChunk"]:
         """As `Reader` says."""
+        return self._chunks(self._blocks.blocks(*(after or (self._header,))))
+
+    @property
+    def seekable(self) -> bool:
+        """As `Reader` says."""
+        return self._blocks.seekable()
+
+    @property
+    def start(self) -> Position:
+        """As `Reader` says."""
+        return self._header
+
+    def ends(self) -> Iterator[Position]:
+        """As `Reader` says; all of the file is read for it."""
+        for block in self._blocks.blocks(self._header):
+            yield block.end
+
+    def span(self, start: Position, end: Position) -> Iterator["CsvChunk"]:
+        """As `Reader` says."""
+        return self._chunks(self._blocks.span(start, end.offset))
+
+    def _chunks(self, blocks: Iterator[Block]) -> Iterator["CsvChunk"]:
         schema = {
             str(at): pl.Float64 if name in self._numbers else pl.String
             for at, name in enumerate(self.columns)
@@ -58,7 +80,7 @@ class CsvReader:
         layout = _Layout(
             self._separator, schema, [self.columns.index(name) for name in self._wanted], self._wanted
         )
-        for block in self._blocks.blocks(*(after or (self._header,))):
+        for block in blocks:
             yield CsvChunk(block, layout)
 
     def _whole(self, text: bytes) -> int:

@@ -22,7 +22,7 @@ OUTPUT = "output"
 PART = "part-0.parquet"
 """The name of the one file in each folder of a partitioned output."""
 
-_NULL = "__HIVE_DEFAULT_PARTITION__"
+NULL = "__HIVE_DEFAULT_PARTITION__"
 
 
 class Segment(NamedTuple):
@@ -56,7 +56,7 @@ class Output:
             self.partition_by, as_dict=True, maintain_order=True, include_key=False
         ).items():
             folders = "/".join(
-                f"{name}={_NULL if key is None else quote(str(key), safe='')}"
+                f"{name}={NULL if key is None else quote(str(key), safe='')}"
                 for name, key in zip(self.partition_by, keys, strict=True)
             )
             yield self._segment(f"{OUTPUT}/{folders}/{PART}", part, first=False)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import polars as pl
 import pyarrow as pa
@@ -21,7 +21,7 @@ from sepal.bulk.rows import Reader
 from sepal.bulk.scoring import DATE_PARTS, Scorer
 from sepal.contracts import Contract, Labels
 from sepal.contracts.contract import few
-from sepal.errors import DataError
+from sepal.errors import DataError, NotFoundError, ResumeError
 from sepal.settings import Settings
 
 _LARGEST_BLOCK, _SMALLEST_BLOCK = 1 << 25, 1 << 18
@@ -46,6 +46,9 @@ class Sizes:
         return cls(block, settings.bulk_memory // _BYTES_PER_VALUE, settings.bulk_columns)
 
 
+CheckPlace: TypeAlias = Callable[[str, Output, Sequence[InputFile]], None]
+
+
 @dataclass(frozen=True)
 class Plan:
     """What is read, file by file, and what is written."""
@@ -59,14 +62,16 @@ class Plan:
     date_parts: Sequence[str]
 
     @classmethod
-    def make(cls, job: Job, contract: Contract, settings: Settings) -> "Plan":
+    def make(
+        cls, job: Job, contract: Contract, settings: Settings, *, check: CheckPlace | None = None
+    ) -> "Plan":
         """Look at the files; every header is held against the contract before the first row is read.
 
-        Raises NotFoundError and DataError.
+        `check` looks at the output's place, by default `check_place`. Raises NotFoundError and DataError.
         """
         files, sizes = find(job.input), Sizes.of(settings)
         output = Output.of(job.output, job.format_of_output, job.partition_by)
-        check_place(job.output, output, files)
+        (check or check_place)(job.output, output, files)
         if job.row_id is not None:
             _check_stems(files)
         readers = (_open(job, file, sizes) for file in files)
@@ -103,6 +108,19 @@ class Plan:
             "input files": [file.identity for file in self.files],
             "memory": [self.sizes.block, self.sizes.values],
         }
+
+    def check_input(self) -> None:
+        """ResumeError unless every file still is what it was when the run began."""
+        before = [file.identity for file in self.files]
+        try:
+            now = [file.identity for file in find(self.job.input)]
+        except NotFoundError:
+            now = []
+        if now != before:
+            raise ResumeError(
+                f"{public(self.job.input)} has changed while it was read. Nothing is published. "
+                "Begin again with --restart."
+            )
 
     def reader(self, file: InputFile) -> Reader:
         """A reader of one of the files, the wanted columns selected."""

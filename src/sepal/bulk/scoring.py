@@ -125,6 +125,12 @@ class Scorer:
         return [getattr(times.dt, part)().alias(part) for part in self.date_parts]
 
 
+def no_rows(scorer: Scorer) -> Rows:
+    """Rows for a scorer, none of them."""
+    names = {**dict.fromkeys(scorer.matched.values(), pl.String()), **scorer.keep}
+    return Rows(pl.DataFrame(schema=names), np.empty(0, dtype=np.int64), (), lambda rows: [])
+
+
 def _rejections(rows: Rows, wrong: Indices, faults: Sequence[tuple[str, str]]) -> list[Rejected]:
     """The rejections of some rows, each with its column and reason, or all with one."""
     if not len(wrong):

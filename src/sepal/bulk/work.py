@@ -84,7 +84,7 @@ class WorkFolder:
         Raises OutputBusyError if another run has it, ResumeError naming what differs if
         it was begun with another plan.
         """
-        with _no_space(folder), _locked(folder):
+        with no_space(folder), locked(folder):
             shutil.rmtree(_done(folder), ignore_errors=True)
             if restart:
                 _empty(folder)
@@ -272,7 +272,7 @@ class WorkFolder:
 def discard(folder: Path) -> None:
     """Remove what an unfinished run has left, unless another run is at it."""
     if folder.is_dir():
-        with suppress(OutputBusyError), _locked(folder):
+        with suppress(OutputBusyError), locked(folder):
             shutil.rmtree(folder)
 
 
@@ -286,7 +286,8 @@ def flush_folder(folder: Path) -> None:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
+    """Have a work folder alone, made if it is not there; OutputBusyError naming who else has it."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / _LOCK).open("a+") as lock:
         try:
@@ -378,7 +379,8 @@ def _write_durably(path: Path, content: bytes) -> None:
 
 
 @contextmanager
-def _no_space(folder: Path) -> Iterator[None]:
+def no_space(folder: Path) -> Iterator[None]:
+    """Tell of a full disk, or a place that can't be written, as a StorageError."""
     try:
         yield
     except OSError as error:

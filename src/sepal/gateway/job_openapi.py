@@ -12,6 +12,7 @@ _EXAMPLES = {
     "output to download": {"value": {"input": "s3://flowers/2026-05/*.csv.gz", "keep": ["id"]}},
 }
 _FILE = {"schema": {"type": "string", "format": "binary"}}
+_UPLOAD = {"schema": {"type": "string", "format": "binary", "minLength": 1}}
 
 FILE_RESPONSES: dict[str, dict[str, Any]] = {
     "output": {"description": "The file", "content": dict.fromkeys(UPLOADS, _FILE)},
@@ -39,7 +40,7 @@ def submission() -> dict[str, Any]:
             "required": True,
             "content": {
                 JSON: {"schema": {**schema, "required": ["input"]}, "examples": _EXAMPLES},
-                **dict.fromkeys(UPLOADS, _FILE),
+                **dict.fromkeys(UPLOADS, _UPLOAD),
             },
         },
     }

@@ -59,6 +59,8 @@ class Kind:
 
 async def job_in_json(request: Request) -> JobRequest:
     """The job in a body of JSON."""
+    if request.query_params:
+        raise HTTPException(422, "The options of a job in JSON belong into it: leave out the parameters.")
     body = b"".join([chunk async for chunk in chunks(request, _MOST_JSON)])
     try:
         job = JobRequest.model_validate_json(body, strict=True)

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, HTTPException, Query, Request, Response
 from fastapi.responses import FileResponse
 from starlette.concurrency import run_in_threadpool
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from sepal.bulk.formats import format_of
 from sepal.contracts import Contract
@@ -69,7 +71,6 @@ def _add_jobs(
         The job is kept before this is answered. A worker takes it when its turn comes.
         """
         queue, kind = queues[model], Kind.of(request.headers)
-        await run_in_threadpool(queue.check_room)
         if kind.name is None:
             standing = await run_in_threadpool(
                 _take_on, queue, model, await job_requests.job_in_json(request), key, settings
@@ -107,6 +108,7 @@ def _add_jobs(
         responses=problem_responses(422, 503),
         **_named(model, "jobs"),
     )
+    router.routes.append(Route(f"/{model}/jobs", _OtherMethods("GET, POST"), include_in_schema=False))
 
 
 def _add_job(router: APIRouter, model: str, queues: Mapping[str, JobQueue]) -> None:
@@ -129,7 +131,7 @@ def _add_job(router: APIRouter, model: str, queues: Mapping[str, JobQueue]) -> N
         show_job,
         methods=["GET"],
         summary="One job",
-        responses=problem_responses(404, 503),
+        responses=problem_responses(404, 422, 503),
         **_named(model, "job"),
     )
     router.add_api_route(
@@ -139,10 +141,12 @@ def _add_job(router: APIRouter, model: str, queues: Mapping[str, JobQueue]) -> N
         summary="Cancel a job",
         responses={
             202: {"model": JobDocument, "description": "It runs, and will end at its next chunk"},
-            **problem_responses(404, 409, 503),
+            **problem_responses(404, 409, 422, 503),
         },
         **_named(model, "cancel_job"),
     )
+    others = _OtherMethods("DELETE, GET")
+    router.routes.append(Route(f"/{model}/jobs/{{job_id}}", others, include_in_schema=False))
 
 
 def _add_files(router: APIRouter, model: str, queues: Mapping[str, JobQueue], settings: Settings) -> None:
@@ -175,11 +179,21 @@ def _add_files(router: APIRouter, model: str, queues: Mapping[str, JobQueue], se
             methods=["GET"],
             summary=f"Download a job's {what}",
             response_class=Response,
-            responses={200: FILE_RESPONSES[name], **problem_responses(404, 409, 503)},
+            responses={200: FILE_RESPONSES[name], **problem_responses(404, 409, 422, 503)},
             name=f"{model}_job_{name}",
             operation_id=f"{model}_job_{name}",
             tags=[model],
         )
+
+
+class _OtherMethods:
+    """What a path answers to methods that none of its routes has; each alone would name only its own."""
+
+    def __init__(self, allowed: str) -> None:
+        self._allowed = allowed
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        raise HTTPException(405, headers={"Allow": self._allowed})
 
 
 def _take_on(
@@ -189,6 +203,7 @@ def _take_on(
     check_location("The input", request.input or "", settings.jobs_locations, pattern=True)
     _check_output(request, settings)
     record = Record.make(_NOBODY, model, request, key=key)
+    queue.check_room()
     claim = queue.claim(key, fingerprint(request.model_dump_json()))
     return queue.put(record.model_copy(update={"identity": claim.identity}))
 
@@ -206,6 +221,7 @@ async def _take_on_upload(
     asked = job_requests.job_in_parameters(request.query_params, Kind.of(request.headers))
     _check_output(asked, settings)
     draft = Record.make(_NOBODY, model, asked, uploaded=name, key=key)
+    await run_in_threadpool(queue.check_room)
     chunks = job_requests.chunks(request, settings.jobs_upload_bytes)
     upload = await uploads.receive(chunks, name)
 
