@@ -104,7 +104,7 @@ def test_a_run_killed_at_random_moments_publishes_the_same_bytes(
         before = n_done(output)
         process = place.start("score", "iris", irises, output, *options)
         wait_for(lambda: n_done(output) > before or process.poll() is not None)  # noqa: B023
-        time.sleep(generator.uniform(0, 0.15))
+        time.sleep(generator.uniform(0, 0.1))
         process.kill()
         process.communicate()
         if process.returncode == 0:
@@ -114,7 +114,7 @@ def test_a_run_killed_at_random_moments_publishes_the_same_bytes(
         kills += 1
     place.score("iris", irises, output, *options)
     assert published(output) == published(tmp_path / "undisturbed" / name)
-    assert kills >= min(KILLS, 4), f"only {kills} kills in {time.monotonic() - began:.0f} s"
+    assert kills >= KILLS - 2, f"only {kills} kills in {time.monotonic() - began:.0f} s"
     assert manifest_of(output)["rows"] == manifest_of(tmp_path / "undisturbed" / name)["rows"]
     assert len(quarantine_of(output)) == KILL_ROWS // 1000
     assert left_over(output.parent) == []
