@@ -98,7 +98,7 @@ def _read(
     rows = recipe.read(data, contract)
     _check_labels(contract, rows, data)
     if test_data is None:
-        return _split(contract, rows, data, recipe.test_share, seed)
+        return split_rows(contract, rows, data, recipe.test_share, seed)
     progress(f"Reading {test_data}")
     test_rows = recipe.read(test_data, contract)
     return Split(rows, test_rows, fingerprint(rows, test_rows), f"{data}, tested on {test_data}")
@@ -116,7 +116,11 @@ def _check_labels(contract: Contract, rows: TrainingData, data: Path) -> None:
             )
 
 
-def _split(contract: Contract, rows: TrainingData, data: Path, test_share: float, seed: int) -> Split:
+def split_rows(contract: Contract, rows: TrainingData, data: Path, test_share: float, seed: int) -> Split:
+    """Keep a share of the rows for the test, drawn by the seed and alike in labels.
+
+    DataError if they are too few.
+    """
     labels = len(contract.target.names) if isinstance(contract.target, Labels) else 1
     tested = math.ceil(len(rows.y) * test_share)
     if min(tested, len(rows.y) - tested) < labels:

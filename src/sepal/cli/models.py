@@ -6,7 +6,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from sepal.cli import moves
+from sepal.cli import exchange, moves
 from sepal.cli.moves import Model
 from sepal.cli.terminal import console, say, show
 from sepal.cli.training import say_report
@@ -129,3 +129,6 @@ app.command("rollback", epilog="Example: `sepal models rollback iris --why 'comp
     moves.rollback
 )
 app.command("prune", epilog="Example: `sepal models prune --keep 10`")(moves.prune)
+app.command(
+    "import-mlflow", epilog="Example: `sepal models import-mlflow iris models:/iris@champion --why new`"
+)(exchange.import_mlflow)

@@ -1,5 +1,6 @@
 """What `sepal train` does: trains a version, says what its gate found, and promotes it if asked to."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,6 +56,7 @@ def train_version(
     console.print(report(version))
     say_report(registry, version)
     with Registry.open(settings) as registry:
+        _log_to_mlflow(registry, contract, version)
         _tell(registry, contract, version, champion, promote=promote)
 
 
@@ -124,6 +126,14 @@ def _tell(
         say(f"{version.name} is the champion of {version.model}, its first.")
     else:
         say(f"{_champion_said(champion)} To promote this version: {by_hand}")
+
+
+def _log_to_mlflow(registry: "Registry", contract: Contract, version: "Version") -> None:
+    if os.environ.get("MLFLOW_TRACKING_URI"):
+        from model_training.mlflow.log import log_training
+
+        if said := log_training(contract, version, registry.artefacts.load):
+            say(said)
 
 
 def _champion_said(champion: "Champion | None") -> str:
