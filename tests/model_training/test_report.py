@@ -21,7 +21,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from model_training.bootstrap import estimate
-from model_training.gate import AtLeast
+from model_training.gate import AtMost
 from model_training.pipelines.findings import Findings
 from model_training.pipelines.gate import Champion
 from model_training.pipelines.report.distributions import bounds_in_words, distributions
@@ -147,12 +147,12 @@ def test_without_a_gate_the_champion_is_shown_all_the_same(
 
 
 def test_a_rejected_version_says_so_with_the_reasons(run: Train, recipes: dict[str, Recipe]) -> None:
-    version, findings = run(recipe=replace(recipes["iris"], gate=(AtLeast("accuracy", 0.999999),)))
-    text = shown(page(version, findings))
-    assert version.state == "undecided"
-    assert version.reasons[0] in text
-    rejected = replace(version, state="rejected")
-    assert '<span class="state rejected">rejected</span>' in page(rejected, findings)
+    version, findings = run(recipe=replace(recipes["iris"], gate=(AtMost("log_loss", 0.01),)))
+    html = page(version, findings)
+    assert version.state == "rejected"
+    assert '<span class="state rejected">rejected</span> on 38 test rows.' in html
+    assert version.reasons[0] in shown(html)
+    assert "and must be at most 0.01" in shown(html)
 
 
 def test_of_a_quantity_the_errors_are_shown_by_prediction_day_and_zone(run: Train) -> None:
