@@ -157,7 +157,7 @@ def _judge(
         details["confusion_matrix"] = confusion(contract.target, pipeline, X, y)
     measured = {"test": metrics(contract.target, pipeline, X, y, judged.mean)}
     return (
-        Verdict(verdict.state, verdict.checks, (*verdict.notes, note), verdict.against),
+        Verdict(verdict.state, verdict.checks, (*verdict.notes, note), verdict.rival),
         measured,
         details,
     )

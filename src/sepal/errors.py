@@ -11,6 +11,7 @@ SepalError
 │   └── ResumeError           another input, version or order than the run began with
 ├── OutputBusyError           another run is writing the same output
 ├── StorageError              a disk that is full, or can't be written
+├── ClusterError              Spark's job failed
 ├── StoppedError              a run that was told to stop, and can be resumed
 ├── ArtefactError             a stored version that must not be loaded
 ├── RegistryError             a database that can't be used as it is
@@ -18,6 +19,11 @@ SepalError
 │   ├── RejectedError         worse than the gate allows
 │   └── UndecidedError        too few rows to tell
 ├── TamperedError             a record or artefact that is not as Sepal wrote it
+├── JobError                  a job that can't be taken on, or changed
+│   ├── LocationError         an input or output where none is allowed
+│   ├── KeyReusedError        an Idempotency-Key that stands for another job
+│   └── JobEndedError         too late to cancel it
+├── QueueError                the queue of jobs does not answer
 ├── ClientGoneError           the client has hung up; nobody reads this one
 ├── OverloadedError           more work than can be taken on
 └── UpstreamError             the model server did not answer well
@@ -92,7 +98,15 @@ class OutputBusyError(SepalError):
 class StorageError(SepalError):
     """A disk that is full, or a place that can't be written."""
 
+    status = 507
+    title = "Insufficient storage"
     exit_code = 12
+
+
+class ClusterError(SepalError):
+    """A job on Spark that failed, for a reason of the cluster's."""
+
+    exit_code = 14
 
 
 class StoppedError(SepalError):
@@ -131,6 +145,42 @@ class TamperedError(SepalError):
     """A record or an artefact that is not as Sepal wrote it."""
 
     exit_code = 13
+
+
+class JobError(SepalError):
+    """A job that can't be taken on as it is, or changed."""
+
+    status = 422
+    title = "Wrong job"
+    exit_code = 5
+
+
+class LocationError(JobError):
+    """An input or output where none is allowed."""
+
+    status = 403
+    title = "Location not allowed"
+
+
+class KeyReusedError(JobError):
+    """An Idempotency-Key that came before, with another job."""
+
+    title = "Idempotency key reused"
+
+
+class JobEndedError(JobError):
+    """A job that has ended already."""
+
+    status = 409
+    title = "Job has ended"
+
+
+class QueueError(SepalError):
+    """The queue of jobs does not answer, or not in time."""
+
+    status = 503
+    title = "Queue of jobs unavailable"
+    exit_code = 7
 
 
 class ClientGoneError(SepalError):

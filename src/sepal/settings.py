@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, ByteSize, Field, HttpUrl, ValidationError
+from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, HttpUrl, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from sepal.errors import ConfigurationError
@@ -27,6 +27,25 @@ def _split(separator: str) -> BeforeValidator:
 
 Names = Annotated[tuple[str, ...], NoDecode, _split(",")]
 Folders = Annotated[tuple[Path, ...], NoDecode, _split(os.pathsep)]
+
+
+def _check_locations(locations: tuple[str, ...]) -> tuple[str, ...]:
+    for location in locations:
+        if not location.startswith("/") and (location.startswith("file:") or "://" not in location):
+            raise ValueError(
+                f"{location} is neither an absolute folder nor a URL such as s3://bucket/folder"
+            )
+    return locations
+
+
+def _check_queue(url: str) -> str:
+    if url and not url.startswith(("sqlite:///", "redis://", "rediss://", "postgresql://")):
+        raise ValueError("a queue's URL begins with sqlite:///, redis://, rediss:// or postgresql://")
+    return url
+
+
+Locations = Annotated[tuple[str, ...], NoDecode, AfterValidator(_check_locations), _split(",")]
+QueueUrl = Annotated[str, AfterValidator(_check_queue)]
 
 
 def _default_data_dir() -> Path:
@@ -132,7 +151,48 @@ class Settings(BaseSettings):
     bulk_workers: Annotated[int, Field(ge=0, le=64)] = Field(
         0, description="Threads of a bulk run that score; 0 for as many as there are cores, up to 4."
     )
+    bulk_span: Annotated[ByteSize, Field(ge=1)] = Field(
+        ByteSize(128 * 2**20), description="Bytes of a file that one task of the engine spark scores."
+    )
     bulk_columns: Count = Field(10_000, description="Columns that an input of a bulk run may have.")
+    swap_poll: Seconds = Field(
+        0.5, description="Seconds between two looks of the model server for a new champion."
+    )
+
+    jobs_queue_url: QueueUrl = Field(
+        "",
+        description="Where jobs are kept and queued: sqlite:///FILE, redis://… or postgresql://…. "
+        "The default is DATA_DIR/jobs.sqlite.",
+    )
+    jobs_locations: Locations = Field(
+        (),
+        description="Folders and URL prefixes, separated by commas, below which jobs may read and write. "
+        "By default none: input is uploaded, output downloaded.",
+    )
+    jobs_upload_bytes: Annotated[ByteSize, Field(ge=1)] = Field(
+        ByteSize(100 * 10**6), description="Bytes of one upload; more get 413."
+    )
+    jobs_uploads: Count = Field(
+        4, description="Uploads that a gateway process receives at once; more get 503."
+    )
+    jobs_queued: Count = Field(100, description="Jobs of one model that may be queued; more get 503.")
+    jobs_kept: Count = Field(
+        1000, description="Finished jobs of one model that are kept; the oldest go first."
+    )
+    jobs_keep: Annotated[float, Field(gt=0, le=3650)] = Field(
+        7.0, description="Days after which a finished job is removed, with its upload and its result."
+    )
+    jobs_lease: Seconds = Field(
+        30.0, description="Seconds without a sign of life after which another worker takes up a job."
+    )
+    jobs_retries: Annotated[int, Field(ge=0, le=1000)] = Field(
+        5,
+        description="How often in a row a job is tried again that got no further: "
+        "its worker died, a disk was full, another run had its output.",
+    )
+    jobs_retry_pause: Seconds = Field(
+        10.0, description="Seconds before a job is tried again; doubled each time in a row."
+    )
 
     start_timeout: Seconds = Field(60.0, description="Seconds that `sepal serve` waits for both tiers.")
     stop_timeout: Seconds = Field(
@@ -143,6 +203,16 @@ class Settings(BaseSettings):
     def database(self) -> str:
         """SQLAlchemy URL of the registry."""
         return self.database_url or f"sqlite:///{self.data_dir.resolve() / 'database.sqlite'}"
+
+    @property
+    def jobs_queue(self) -> str:
+        """URL of the queue of jobs."""
+        return self.jobs_queue_url or f"sqlite:///{self.data_dir.resolve() / 'jobs.sqlite'}"
+
+    @property
+    def jobs_folder(self) -> Path:
+        """The folder of the uploads and results of jobs."""
+        return self.data_dir.resolve() / "jobs"
 
     @property
     def bentoml_home(self) -> Path:

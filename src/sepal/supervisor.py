@@ -1,4 +1,4 @@
-"""Runs both tiers as child processes: starts them, restarts what dies, stops them cleanly."""
+"""Runs both tiers, and a worker if asked for: starts them, restarts what dies, stops them cleanly."""
 
 import asyncio
 import json
@@ -27,13 +27,13 @@ _KILL_AFTER = 5.0
 
 @dataclass(frozen=True)
 class Tier:
-    """One of the two processes."""
+    """One of the processes; the worker of jobs listens nowhere."""
 
     name: str
     module: str
-    host: str
-    port: int
-    port_setting: str
+    host: str = ""
+    port: int = 0
+    port_setting: str = ""
 
     @property
     def url(self) -> str:
@@ -45,9 +45,15 @@ class Supervisor:
     """Both tiers, from start to stop. `say` takes each line for the person who watches."""
 
     def __init__(
-        self, settings: Settings, contracts: Mapping[str, Contract], say: Callable[[str], None]
+        self,
+        settings: Settings,
+        contracts: Mapping[str, Contract],
+        say: Callable[[str], None],
+        *,
+        worker: bool = False,
     ) -> None:
         self._settings = settings
+        self._worker = Tier("worker", "sepal.jobs") if worker else None
         self._contracts = contracts
         self._say = say
         self._environment = {**os.environ, "SEPAL_MODELS": ",".join(contracts)}
@@ -75,6 +81,8 @@ class Supervisor:
             asyncio.get_running_loop().add_signal_handler(number, stop_gateway.set)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._keep_running(self._model_server, stop_model_server))
+            if self._worker is not None:
+                tasks.create_task(self._keep_running(self._worker, stop_model_server))
             announcing = tasks.create_task(self._announce())
             await self._keep_running(self._gateway, stop_gateway)
             announcing.cancel()
@@ -141,6 +149,8 @@ async def _comes_before(stop: asyncio.Event, awaited: Awaitable[object]) -> bool
 
 
 def _is_free(tier: Tier) -> bool:
+    if not tier.port:
+        return True
     try:
         address = socket.getaddrinfo(tier.host, tier.port, type=socket.SOCK_STREAM)[0]
         with socket.socket(address[0], socket.SOCK_STREAM) as probe:

@@ -12,6 +12,16 @@ from tests.end_to_end.conftest import Served
 pytestmark = [pytest.mark.end_to_end, pytest.mark.xdist_group("served")]
 
 CONFIG = """
+[[operations]]
+include-path-regex = "/jobs"
+warnings = false  # most made-up jobs are refused, and no made-up id is that of a job
+
+[[operations]]
+include-path-regex = "/jobs$"
+# A job's options must go together, its places be allowed, its file not be empty (binary strings are
+# made without regard to minLength), and its queue not be full: 422, 403, 400, 503.
+checks.positive_data_acceptance.expected-statuses = ["2xx", 400, 403, 422, 503]
+
 [checks.negative_data_rejection]
 expected-statuses = [400, 405, 413, 415, 422]  # 413: more rows than a request may have
 """

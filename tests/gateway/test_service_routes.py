@@ -41,6 +41,21 @@ async def test_a_model_that_failed_to_load_is_named_with_its_reason(
     assert body["models"]["ride_duration"]["ready"]
 
 
+async def test_a_champion_that_could_not_be_taken_up_is_named_and_the_model_stays_ready(
+    client: aiohttp.ClientSession, model_server: FakeModelServer
+) -> None:
+    refused = {"version": "fake_8", "reason": "iris:fake_8 is not the artefact that was registered"}
+    model_server.status["iris"] = {"version": "fake_7", "refused": refused}
+    status, body, _ = await call(client, "GET", "/readyz")
+    assert status == 200
+    assert body["models"]["iris"] == {
+        "ready": True,
+        "version": "fake_7",
+        "reason": None,
+        "refused": refused,
+    }
+
+
 async def test_a_model_that_the_model_server_does_not_serve_is_named(
     client: aiohttp.ClientSession, model_server: FakeModelServer
 ) -> None:

@@ -1,18 +1,21 @@
 """The model server's service as an ASGI application: the wire format in, the wire format out."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
 from sklearn.pipeline import Pipeline
+from starlette.types import Message
 
 from sepal.contracts import wire
 from sepal.contracts.iris import contract as iris
 from sepal.model_server.service import build_service
-from sepal.registry import Registry, Version
+from sepal.registry import Draft, Registry, Version
 from sepal.settings import Settings
 
 ROWS = np.random.default_rng(4).uniform(0.1, 9, (20, 4))
@@ -86,6 +89,47 @@ async def test_a_changed_artefact_is_refused_by_name(
     ):
         status = (await client.get("/models")).json()
     assert "iris:log_reg_1 is not the artefact that was registered" in status["iris"]["error"]
+
+
+@asynccontextmanager
+async def whole_life(app: Any) -> AsyncIterator[None]:  # noqa: ANN401
+    """An application from its start to its end, middlewares included, as a server has it."""
+    said: asyncio.Queue[str] = asyncio.Queue()
+    told: asyncio.Queue[str] = asyncio.Queue()
+
+    async def receive() -> Message:
+        return {"type": await told.get()}
+
+    async def send(message: Message) -> None:
+        await said.put(message["type"])
+
+    life = asyncio.create_task(app({"type": "lifespan", "app": app}, receive, send))
+    await told.put("lifespan.startup")
+    assert await said.get() == "lifespan.startup.complete"
+    yield
+    await told.put("lifespan.shutdown")
+    assert await said.get() == "lifespan.shutdown.complete"
+    await life
+
+
+async def test_a_first_champion_that_comes_after_the_start_is_taken_up_and_warmed_up(
+    settings: Settings, registry: Registry, draft: Draft
+) -> None:
+    quick = settings.model_copy(update={"swap_poll": 0.05})
+    app: Any = build_service(quick).to_asgi(is_main=True)
+    async with (
+        whole_life(app),
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://model-server") as client,
+    ):
+        response = await client.post("/iris/score", content=ROWS.tobytes(), headers=HEADERS)
+        assert response.status_code == 503
+        await asyncio.to_thread(registry.register, draft)
+        async with asyncio.timeout(5):
+            while (await client.get("/models")).json()["iris"] != {"version": "log_reg_1"}:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        calls = (client.post("/iris/score", content=ROWS.tobytes(), headers=HEADERS) for _ in range(20))
+        for response in await asyncio.gather(*calls):
+            assert json.loads(response.headers[wire.VERSIONS_HEADER]) == {"1": "log_reg_1"}
 
 
 def test_only_the_models_that_are_set_get_an_api(settings: Settings) -> None:

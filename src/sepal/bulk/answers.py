@@ -1,7 +1,8 @@
 """From encoded rows to the columns of the output, and what is counted of them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import polars as pl
 
 from sepal.bulk.sketch import Sketch
 from sepal.contracts import Contract, Labels
-from sepal.errors import ArtefactError
+from sepal.errors import ArtefactError, DataError
 from sepal.registry.versions import Version
 from sepal.scoring import linear
 from sepal.scoring.columns import Flags
@@ -64,19 +65,24 @@ def load_model(
     *,
     proba: bool = False,
     prediction_name: str = "prediction",
+    position_name: str | None = None,
+    label_names: Mapping[str, str] = MappingProxyType({}),
     compiled: bool = True,
 ) -> Model:
     """Load a version, by its dumped evaluator if it has one: without scikit-learn.
 
     Raises ArtefactError as `scoring.scorer.load_version` does; DataError if probabilities
-    are asked for where there are none.
+    are asked for where there are none. `position_name` and `label_names` are the job's.
     """
     contract.check_version(version.tag, version.contract_signature)
     evaluator, classes = _evaluator(version, contract, artefacts, compiled=compiled)
     target = contract.target
     if isinstance(target, Labels):
-        labels = _Labels(target, prediction_name, tuple(classes), proba, evaluator)
+        words = tuple(label_names.get(label, label) for label in classes)
+        labels = _Labels(target, prediction_name, position_name, tuple(classes), words, proba, evaluator)
         return Model(contract, version, labels.answer)
+    if proba:
+        raise DataError(f"{contract.name} gives a quantity, and has no probabilities: leave out --proba.")
     quantities = _Quantities(prediction_name, evaluator)
     return Model(contract, version, quantities.answer)
 
@@ -87,19 +93,21 @@ def _evaluator(
     names = contract.target.names if isinstance(contract.target, Labels) else ()
     if compiled and (dumped := artefacts.load_evaluator(version)) is not None:
         return linear.load(dumped), sorted(names)  # scikit-learn's order of labels
-    from sepal.scoring.scorer import classifier_of, regressor_of
+    from sepal.scoring.scorer import classifier_of, random_proof, regressor_of
 
-    pipeline = artefacts.load(version)
+    pipeline, proof = artefacts.load(version), random_proof if compiled else None
     if not names:
-        return regressor_of(version, contract, pipeline, compiled=compiled), ()
-    return classifier_of(version, contract, pipeline, compiled=compiled), [*map(str, pipeline.classes_)]
+        return regressor_of(version, contract, pipeline, proof), ()
+    return classifier_of(version, contract, pipeline, proof), [*map(str, pipeline.classes_)]
 
 
 @dataclass(frozen=True)
 class _Labels:
     target: Labels
     name: str
+    position_name: str | None
     classes: tuple[str, ...]
+    words: tuple[str, ...]
     proba: bool
     classify: "Classify"
 
@@ -116,13 +124,17 @@ class _Labels:
         else:
             positions = self.classify.positions(rows)
         codes = positions.astype(np.uint32)
-        column = pl.Series(self.name, codes).cat.to(pl.Enum(self.classes))
+        column = pl.Series(self.name, codes).cat.to(pl.Enum(self.words))
+        positions_in_contract: list[pl.Series] = []
+        if self.position_name is not None:
+            places = np.array([self.target.names.index(label) for label in self.classes])
+            positions_in_contract.append(pl.Series(self.position_name, places[positions]))
 
         def summary(kept: Flags | None) -> Summary:
             counts = np.bincount(codes if kept is None else codes[kept], minlength=len(self.classes))
             return {label: int(counts[self.classes.index(label)]) for label in self.target.names}
 
-        return Answers([column, *probabilities], finite, summary)
+        return Answers([*positions_in_contract, column, *probabilities], finite, summary)
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,26 @@ class BlockReader:
         finally:
             text.close()
 
+    def seekable(self) -> bool:
+        """Whether `span` can be had."""
+        text = Text(self._file, self._encoding)
+        try:
+            return text.seekable
+        finally:
+            text.close()
+
+    def span(self, start: Position, end: int) -> Iterator[Block]:
+        """The blocks between the ends of two others; of what is before them nothing is read."""
+        text = Text(self._file, self._encoding)
+        try:
+            text.seek(start.offset)
+            for block in self._cut(text, start):
+                yield block
+                if block.end.offset >= end:
+                    return
+        finally:
+            text.close()
+
     def _skip(self, text: Text, size: int) -> None:
         while size > 0:
             data = text.read(min(size, self._size))

@@ -4,7 +4,6 @@ import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from io import StringIO
 from typing import Any
 
 import numpy as np
@@ -52,6 +51,28 @@ class CsvReader:
 
     def chunks(self, after: Done | None = None) -> Iterator["CsvChunk"]:
         """As `Reader` says."""
+        return self._chunks(self._blocks.blocks(*(after or (self._header,))))
+
+    @property
+    def seekable(self) -> bool:
+        """As `Reader` says."""
+        return self._blocks.seekable()
+
+    @property
+    def start(self) -> Position:
+        """As `Reader` says."""
+        return self._header
+
+    def ends(self) -> Iterator[Position]:
+        """As `Reader` says; all of the file is read for it."""
+        for block in self._blocks.blocks(self._header):
+            yield block.end
+
+    def span(self, start: Position, end: Position) -> Iterator["CsvChunk"]:
+        """As `Reader` says."""
+        return self._chunks(self._blocks.span(start, end.offset))
+
+    def _chunks(self, blocks: Iterator[Block]) -> Iterator["CsvChunk"]:
         schema = {
             str(at): pl.Float64 if name in self._numbers else pl.String
             for at, name in enumerate(self.columns)
@@ -59,7 +80,7 @@ class CsvReader:
         layout = _Layout(
             self._separator, schema, [self.columns.index(name) for name in self._wanted], self._wanted
         )
-        for block in self._blocks.blocks(*(after or (self._header,))):
+        for block in blocks:
             yield CsvChunk(block, layout)
 
     def _whole(self, text: bytes) -> int:
@@ -97,9 +118,11 @@ class CsvReader:
 
     def _names(self, header: str) -> list[str]:
         try:
-            names = next(csv.reader(StringIO(header, newline=""), delimiter=self._separator.decode()), [])
+            names = next(csv.reader([header], delimiter=self._separator.decode()), [])
         except csv.Error as error:
-            raise DataError(f"The header of {self._file.path} can't be read: {error}.") from error
+            raise DataError(
+                f"The header of {self._file.path} can't be read: {error}. Lines must end with LF or CR LF."
+            ) from error
         return [name.strip() for name in names]
 
 

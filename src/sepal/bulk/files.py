@@ -126,6 +126,7 @@ class Text:
             )
         except OSError as error:
             raise DataError(f"{file.path} can't be read: {error}") from error
+        self._mark = 0
         self._ahead, encoding = self._without_mark(encoding)
         self._decoder = None if encoding == "utf-8" else codecs.getincrementaldecoder(encoding)("replace")
 
@@ -145,6 +146,16 @@ class Text:
     def share(self) -> float:
         """How much of the file is read, from 0 to 1."""
         return float(self._raw.tell()) / max(1, self._file.size)
+
+    @property
+    def seekable(self) -> bool:
+        """Whether the text is what the file holds, so that reading can begin anywhere."""
+        return self._file.compression is None and self._decoder is None
+
+    def seek(self, offset: int) -> None:
+        """Go to a place in a text that is `seekable`."""
+        self._ahead = b""
+        self._raw.seek(self._mark + offset)
 
     def close(self) -> None:
         """Close the file."""
@@ -166,5 +177,6 @@ class Text:
         start = self._read_raw(4)
         for mark, marked in _BYTE_ORDER_MARKS:
             if start.startswith(mark) and (encoding is None or encoding.startswith((marked, "utf-8"))):
-                return start if marked != "utf-8" else start[len(mark) :], marked
+                self._mark = len(mark) if marked == "utf-8" else 0
+                return start[self._mark :], marked
         return start, encoding or "utf-8"

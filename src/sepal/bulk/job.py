@@ -46,6 +46,11 @@ class Options(BaseModel):
     keep: tuple[Column, ...] | Literal["all"] = ()
     proba: bool = Field(False, description="Whether each label's probability is written too.")
     prediction_name: Column = "prediction"
+    position_name: Column | None = Field(
+        None, description="A column of this name says each label's position in the contract, from 0."
+    )
+    label_names: dict[str, str] = Field({}, description="Other words for some of the labels.")
+    version_name: Column | None = Field("model_version", description="The column that names the version.")
     row_id: Column | None = Field(None, description="A column of this name says file and line of each row.")
     partition_by: tuple[Column, ...] = ()
     max_rejected: MaxRejected = "1%"
@@ -63,14 +68,21 @@ class Job(Options):
     def _check(self) -> Self:
         if self.format_of_output != "parquet" and self.partition_by:
             raise ValueError("only Parquet can be partitioned: give --format parquet")
-        own = [self.prediction_name, "model_version", *([self.row_id] if self.row_id else [])]
+        own = self.own_columns
         if len(set(own)) < len(own):
             raise ValueError(f"two columns of the output would have one name: {', '.join(own)}")
-        if not set(self.partition_by).isdisjoint(own[1:]):
-            raise ValueError(f"the output can't be partitioned by {', '.join(own[1:])}")
+        others = [name for name in own if name != self.prediction_name]
+        if not set(self.partition_by).isdisjoint(others):
+            raise ValueError(f"the output can't be partitioned by {', '.join(others)}")
         if len(set(self.partition_by)) < len(self.partition_by):
             raise ValueError(f"a column is twice in what to partition by: {', '.join(self.partition_by)}")
         return self
+
+    @property
+    def own_columns(self) -> list[str]:
+        """The columns of the output that are no input's, but for probabilities."""
+        names = (self.row_id, self.position_name, self.prediction_name, self.version_name)
+        return [name for name in names if name is not None]
 
     @property
     def format_of_output(self) -> Format:

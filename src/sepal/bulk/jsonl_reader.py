@@ -65,6 +65,26 @@ class JsonLinesReader:
         for block in self._blocks.blocks(*(after or (_START,))):
             yield JsonLinesChunk(self._file.path, block, self._schema, self._refused)
 
+    @property
+    def seekable(self) -> bool:
+        """As `Reader` says."""
+        return self._blocks.seekable()
+
+    @property
+    def start(self) -> Position:
+        """As `Reader` says."""
+        return _START
+
+    def ends(self) -> Iterator[Position]:
+        """As `Reader` says; all of the file is read for it."""
+        for block in self._blocks.blocks(_START):
+            yield block.end
+
+    def span(self, start: Position, end: Position) -> Iterator["JsonLinesChunk"]:
+        """As `Reader` says."""
+        for block in self._blocks.span(start, end.offset):
+            yield JsonLinesChunk(self._file.path, block, self._schema, self._refused)
+
 
 def _keys(file: InputFile, text: bytes) -> list[str]:
     """The keys of the first objects: a row may leave out what is null."""

@@ -13,17 +13,16 @@ import pyarrow as pa
 
 from sepal.bulk.formats import COMPRESSIONS, Format, name_of
 from sepal.bulk.parquet_footer import MAGIC, RowGroup, joined_footer
+from sepal.bulk.places import REJECTED as REJECTED
 from sepal.bulk.rows import Rejected
 
 OUTPUT = "output"
 """The name in the work folder of what will be the output: a file, or a folder if it is partitioned."""
 
-REJECTED = "rejected.csv"
-
 PART = "part-0.parquet"
 """The name of the one file in each folder of a partitioned output."""
 
-_NULL = "__HIVE_DEFAULT_PARTITION__"
+NULL = "__HIVE_DEFAULT_PARTITION__"
 
 
 class Segment(NamedTuple):
@@ -57,7 +56,7 @@ class Output:
             self.partition_by, as_dict=True, maintain_order=True, include_key=False
         ).items():
             folders = "/".join(
-                f"{name}={_NULL if key is None else quote(str(key), safe='')}"
+                f"{name}={NULL if key is None else quote(str(key), safe='')}"
                 for name, key in zip(self.partition_by, keys, strict=True)
             )
             yield self._segment(f"{OUTPUT}/{folders}/{PART}", part, first=False)

@@ -79,6 +79,31 @@ class ParquetReader:
                 yield from self._read(groups, row, begin)
             row += n_rows
 
+    @property
+    def seekable(self) -> bool:
+        """As `Reader` says."""
+        return True
+
+    @property
+    def start(self) -> Position:
+        """As `Reader` says."""
+        return Position(0, 1)
+
+    def ends(self) -> Iterator[Position]:
+        """As `Reader` says, of chunks that end with a row group: the footer tells them."""
+        self._row = 0
+        for groups in self._groups():
+            self._row += sum(self._sizes[at] for at in groups)
+            yield Position(self._row, self._row + 1)
+
+    def span(self, start: Position, end: Position) -> Iterator["ParquetChunk"]:
+        """As `Reader` says."""
+        row = 0
+        for groups in self._groups():
+            if start.offset <= row < end.offset:
+                yield from self._read(groups, row, row)
+            row += sum(self._sizes[at] for at in groups)
+
     def _groups(self) -> Iterator[list[int]]:
         """Row groups that are read together: as many as make up a chunk, or a large one alone."""
         together: list[int] = []

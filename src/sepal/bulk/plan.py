@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import polars as pl
 import pyarrow as pa
@@ -21,7 +21,7 @@ from sepal.bulk.rows import Reader
 from sepal.bulk.scoring import DATE_PARTS, Scorer
 from sepal.contracts import Contract, Labels
 from sepal.contracts.contract import few
-from sepal.errors import DataError
+from sepal.errors import DataError, NotFoundError, ResumeError
 from sepal.settings import Settings
 
 _LARGEST_BLOCK, _SMALLEST_BLOCK = 1 << 25, 1 << 18
@@ -46,6 +46,9 @@ class Sizes:
         return cls(block, settings.bulk_memory // _BYTES_PER_VALUE, settings.bulk_columns)
 
 
+CheckPlace: TypeAlias = Callable[[str, Output, Sequence[InputFile]], None]
+
+
 @dataclass(frozen=True)
 class Plan:
     """What is read, file by file, and what is written."""
@@ -59,19 +62,21 @@ class Plan:
     date_parts: Sequence[str]
 
     @classmethod
-    def make(cls, job: Job, contract: Contract, settings: Settings) -> "Plan":
+    def make(
+        cls, job: Job, contract: Contract, settings: Settings, *, check: CheckPlace | None = None
+    ) -> "Plan":
         """Look at the files; every header is held against the contract before the first row is read.
 
-        Raises NotFoundError and DataError.
+        `check` looks at the output's place, by default `check_place`. Raises NotFoundError and DataError.
         """
         files, sizes = find(job.input), Sizes.of(settings)
         output = Output.of(job.output, job.format_of_output, job.partition_by)
-        check_place(job.output, output, files)
+        (check or check_place)(job.output, output, files)
         if job.row_id is not None:
             _check_stems(files)
         readers = (_open(job, file, sizes) for file in files)
         first = next(readers)
-        contract.match_columns(first.columns)
+        _matched(job, contract, files[0], first)
         keep = _kept(job, contract, first)
         date_parts = _date_parts(job, contract, first)
         keys = [key for key in job.partition_by if key not in (*date_parts, job.prediction_name)]
@@ -104,6 +109,19 @@ class Plan:
             "memory": [self.sizes.block, self.sizes.values],
         }
 
+    def check_input(self) -> None:
+        """ResumeError unless every file still is what it was when the run began."""
+        before = [file.identity for file in self.files]
+        try:
+            now = [file.identity for file in find(self.job.input)]
+        except NotFoundError:
+            now = []
+        if now != before:
+            raise ResumeError(
+                f"{public(self.job.input)} has changed while it was read. Nothing is published. "
+                "Begin again with --restart."
+            )
+
     def reader(self, file: InputFile) -> Reader:
         """A reader of one of the files, the wanted columns selected."""
         reader = _open(self.job, file, self.sizes)
@@ -120,10 +138,7 @@ class Plan:
 
     def matched(self, reader: Reader, file: InputFile) -> dict[str, str]:
         """Each feature's column; DataError naming the file if it, or a kept column, is not there."""
-        try:
-            matched = self.contract.match_columns(reader.columns)
-        except DataError as error:
-            raise DataError(f"{file.path}: {error}{_other_delimiter(self.job, reader)}") from error
+        matched = _matched(self.job, self.contract, file, reader)
         wanted = [*matched.values(), *self.keep]
         if missing := [name for name in wanted if name not in reader.columns]:
             raise DataError(f"{file.path} lacks {few(missing)}. It has: {few(reader.columns)}.")
@@ -140,7 +155,15 @@ class Plan:
             stem_of(file),
             self.job.row_id,
             self.date_parts,
+            self.job.version_name,
         )
+
+
+def _matched(job: Job, contract: Contract, file: InputFile, reader: Reader) -> dict[str, str]:
+    try:
+        return contract.match_columns(reader.columns)
+    except DataError as error:
+        raise DataError(f"{file.path}: {error}{_other_delimiter(reader)}") from error
 
 
 def stem_of(file: InputFile) -> str:
@@ -188,7 +211,7 @@ def _check_stems(files: Sequence[InputFile]) -> None:
             )
 
 
-def _other_delimiter(job: Job, reader: Reader) -> str:
+def _other_delimiter(reader: Reader) -> str:
     """A hint, if the values in the header seem to be separated by something else."""
     if isinstance(reader, CsvReader) and len(reader.columns) == 1:
         for name, character in {"\\t": "\t", ";": ";", "|": "|", ",": ","}.items():
@@ -199,7 +222,7 @@ def _other_delimiter(job: Job, reader: Reader) -> str:
 
 def _kept(job: Job, contract: Contract, reader: Reader) -> list[str]:
     """The columns to carry over; DataError if one is not there, or an output column has its name."""
-    written = {job.prediction_name, "model_version", job.row_id}
+    written = {*job.own_columns}
     if job.proba and isinstance(contract.target, Labels):
         written |= {f"probability_{label}" for label in contract.target.names}
     if job.keep == "all":

@@ -96,6 +96,24 @@ class Reader(Protocol):
         """
         ...
 
+    @property
+    def seekable(self) -> bool:
+        """Whether `span` can be had."""
+        ...
+
+    @property
+    def start(self) -> Position:
+        """Where its first chunk begins."""
+        ...
+
+    def ends(self) -> Iterator[Position]:
+        """Where its chunks end, each known before anything is parsed."""
+        ...
+
+    def span(self, start: Position, end: Position) -> Iterator[Chunk]:
+        """Its chunks between the `ends` of two others; of what is before them nothing is read."""
+        ...
+
     def done(self) -> "Done":
         """What the chunks so far have taken."""
         ...

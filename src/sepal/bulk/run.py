@@ -1,38 +1,30 @@
 """Runs a job on this machine: reading, scoring and writing at once, in order, in bounded memory."""
 
-import importlib.metadata
 import os
-import platform
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, TypeAlias
 
-import numpy as np
-import polars as pl
 from threadpoolctl import threadpool_limits
 
 from sepal.bulk import remote
 from sepal.bulk.answers import Model, Summary, check_example, load_model
-from sepal.bulk.files import find
-from sepal.bulk.formats import public
 from sepal.bulk.job import Job
+from sepal.bulk.manifest import manifest
 from sepal.bulk.outputs import REJECTED, Segment, rejected_segment
-from sepal.bulk.plan import Plan
-from sepal.bulk.rows import Chunk, Done, Rejected, Rows
-from sepal.bulk.scoring import Scored, Scorer
+from sepal.bulk.places import folder_of
+from sepal.bulk.plan import CheckPlace, Plan
+from sepal.bulk.rows import Chunk, Done, Rejected
+from sepal.bulk.scoring import Scored, Scorer, no_rows
 from sepal.bulk.sketch import Sketch
 from sepal.bulk.totals import Totals
-from sepal.bulk.work import Entry, WorkFolder, folder_of
+from sepal.bulk.work import Entry, WorkFolder
 from sepal.contracts import Contract
-from sepal.errors import NotFoundError, ResumeError, TooManyRejectedError
 from sepal.registry import Registry
 from sepal.settings import Settings
-
-_LIBRARIES = ("sepal", "numpy", "polars", "pyarrow", "scikit-learn")
 
 MOST_WORKERS = 4
 """More than so many threads do not help: what they share, the reading and writing, is busy then."""
@@ -62,7 +54,12 @@ def nobody(progress: Progress) -> None:
 
 
 def prepare(
-    job: Job, contract: Contract, settings: Settings, version_name: str | None = None
+    job: Job,
+    contract: Contract,
+    settings: Settings,
+    version_name: str | None = None,
+    *,
+    check: CheckPlace | None = None,
 ) -> tuple[Plan, Model]:
     """The plan of a job, and the version that scores, loaded and tried out."""
     name = job.version or version_name
@@ -74,10 +71,12 @@ def prepare(
             registry.artefacts,
             proba=job.proba,
             prediction_name=job.prediction_name,
+            position_name=job.position_name,
+            label_names=job.label_names,
             compiled=settings.compiled_scoring == "on",
         )
     check_example(model)
-    return Plan.make(job, contract, settings), model
+    return Plan.make(job, contract, settings, check=check), model
 
 
 def run(
@@ -105,12 +104,12 @@ def run(
     identity = plan.identity(model)
     opened = WorkFolder.open(folder_of(output), plan.output, identity, restart=restart)
     with threadpool_limits(1, "blas"), opened as work:  # the cores are busy, and BLAS would spin on them
-        manifest = work.finished or _Run(plan, model, work, watch, _workers(settings)).score()
+        done = work.finished or _Run(plan, model, work, watch, _workers(settings)).score()
         work.publish(output)
         remote.upload(output, job.output, plan.output)
         work.remove()
     remote.remove(output, job.output)
-    return manifest
+    return done
 
 
 def try_first_chunk(job: Job, contract: Contract, settings: Settings) -> Scored:
@@ -121,17 +120,11 @@ def try_first_chunk(job: Job, contract: Contract, settings: Settings) -> Scored:
         scorer = plan.scorer(model, file, reader)
         for chunk in reader.chunks():
             return scorer.score(chunk.parse())
-    return scorer.score(_no_rows(scorer))
+    return scorer.score(no_rows(scorer))
 
 
 def _workers(settings: Settings) -> int:
     return settings.bulk_workers or min(len(os.sched_getaffinity(0)), MOST_WORKERS)
-
-
-def _no_rows(scorer: Scorer) -> Rows:
-    names = [*scorer.matched.values(), *scorer.keep]
-    empty = pl.DataFrame(schema=dict.fromkeys(names, pl.String))
-    return Rows(empty, np.empty(0, dtype=np.int64), (), lambda rows: [])
 
 
 @dataclass(frozen=True)
@@ -164,6 +157,7 @@ class _Run:
         self._started = time.monotonic()
         self._totals = Totals(plan.contract, work.entries)
         self._resumed = self._totals.rows
+        self._broken = False
 
     def score(self) -> dict[str, Any]:
         """Score all that is not done yet; the manifest."""
@@ -172,7 +166,7 @@ class _Run:
         with ThreadPoolExecutor(1) as writer, ThreadPoolExecutor(self._workers) as pool:
             try:
                 for task in self._tasks(pool):
-                    under_way.append(writer.submit(self._commit, task))
+                    under_way.append(writer.submit(self._commit_in_turn, task))
                     while len(under_way) >= most:
                         under_way.popleft().result()
                 while under_way:
@@ -180,7 +174,7 @@ class _Run:
             finally:
                 writer.shutdown(wait=False, cancel_futures=True)
                 pool.shutdown(wait=False, cancel_futures=True)
-        self._check_input()
+        self._plan.check_input()
         self._check_rejected(1.0)
         return self._work.finish(self._manifest())
 
@@ -201,7 +195,7 @@ class _Run:
                 yield _Task(at, reader.done(), reader.share, outcome)
                 number += 1
         if number == 0:
-            outcome = pool.submit(self._write, scorer.score(_no_rows(scorer)), first=True)
+            outcome = pool.submit(self._write, scorer.score(no_rows(scorer)), first=True)
             yield _Task(len(self._plan.files) - 1, reader.done(), 1.0, outcome)
 
     def _process(self, chunk: Chunk, scorer: Scorer, left: int | None, *, first: bool) -> _Outcome:
@@ -211,6 +205,13 @@ class _Run:
     def _write(self, scored: Scored, *, first: bool) -> _Outcome:
         segments = [*self._plan.output.segments(scored.frame, first=first)]
         return _Outcome(len(scored.frame), scored.rejected, scored.reasons, scored.summary, segments)
+
+    def _commit_in_turn(self, task: _Task) -> None:
+        """Commit, unless a chunk before it could not be: the journal has no gaps."""
+        if not self._broken:
+            self._broken = True
+            self._commit(task)
+            self._broken = False
 
     def _commit(self, task: _Task) -> None:
         outcome = task.outcome.result()
@@ -245,50 +246,11 @@ class _Run:
         )
 
     def _check_rejected(self, share: float) -> None:
-        if self._totals.too_many(self._plan.job, share):
-            reasons = "; ".join(f"{told}: {n:,}" for told, n in self._totals.reasons.most_common(3))
-            raise TooManyRejectedError(
-                f"{self._totals.rejected:,} of {self._totals.rows:,} rows are rejected, more than "
-                f"--max-rejected {self._plan.job.max_rejected} allows ({reasons}). Nothing is published. "
-                f"Look at {self._work.folder / REJECTED}."
-            )
-
-    def _check_input(self) -> None:
-        """Whether every file still is what it was when the run began."""
-        before = [file.identity for file in self._plan.files]
-        try:
-            now = [file.identity for file in find(self._plan.job.input)]
-        except NotFoundError:
-            now = []
-        if now != before:
-            raise ResumeError(
-                f"{public(self._plan.job.input)} has changed while it was read. Nothing is published. "
-                "Begin again with --restart."
-            )
+        self._totals.check(self._plan.job, share, self._work.folder / REJECTED)
 
     def _manifest(self) -> dict[str, Any]:
-        version, seconds = self._model.version, time.monotonic() - self._started
-        done = {entry.file: entry.done.digest for entry in self._work.entries}
-        return {
-            "model": version.model,
-            "version": version.name,
-            "artefact_sha256": version.artefact_sha256,
-            "contract_signature": version.contract_signature,
-            "job": {
-                **self._plan.job.model_dump(),
-                "input": public(self._plan.job.input),
-                "output": public(self._plan.job.output),
-            },
-            "input": [
-                {**file.identity, "digest": done.get(at)} for at, file in enumerate(self._plan.files)
-            ],
-            **self._totals.describe(),
-            "resumed_rows": self._resumed,
-            "seconds": round(seconds, 3),
-            "rows_per_second": round((self._totals.rows - self._resumed) / max(seconds, 1e-9)),
-            "finished_at": datetime.now(UTC).isoformat(timespec="seconds"),
-            "libraries": {
-                "python": platform.python_version(),
-                **{name: importlib.metadata.version(name) for name in _LIBRARIES},
-            },
-        }
+        digests = {entry.file: entry.done.digest for entry in self._work.entries}
+        seconds = time.monotonic() - self._started
+        return manifest(
+            self._plan, self._model, self._totals, digests, seconds=seconds, resumed=self._resumed
+        )

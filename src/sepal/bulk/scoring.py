@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from sepal.bulk.answers import Model, Summary
+from sepal.bulk.answers import Answers, Model, Summary
 from sepal.bulk.rows import Indices, Rejected, Rows
-from sepal.errors import DataError
+from sepal.errors import ArtefactError, DataError
 from sepal.scoring.columns import Encoded, encode
 from sepal.scoring.matrix import Matrix
 
@@ -46,11 +46,12 @@ class Scorer:
     stem: str
     row_id: str | None
     date_parts: Sequence[str]
+    version_name: str | None = "model_version"
 
     def score(self, rows: Rows) -> Scored:
         """Score the rows that the contract takes; reject the others, each for the first of its faults."""
         matrix, kept, rejected = self._encode(rows)
-        answers = self.model.answer(matrix)
+        answers = self._answers(matrix, rows.lines)
         if answers.finite is not None:
             name = answers.columns[0].name
             rejected += _rejections(rows, kept[~answers.finite], [(name, "the model gives no number")])
@@ -59,7 +60,7 @@ class Scorer:
                 *self._row_ids(rows.lines[kept]),
                 *self._carried(rows.frame, kept),
                 *answers.columns,
-                self._version(len(kept)),
+                *self._version(len(kept)),
                 *self._dates(matrix),
             ]
         )
@@ -68,6 +69,17 @@ class Scorer:
             sorted([*rows.rejected, *rejected], key=lambda row: row.line),
             answers.summary(answers.finite),
         )
+
+    def _answers(self, matrix: Matrix, lines: Indices) -> Answers:
+        try:
+            return self.model.answer(matrix)
+        except MemoryError:
+            raise
+        except Exception as error:
+            raise ArtefactError(
+                f"{self.model.version.tag} fails on rows of {self.stem}, among lines {lines[0]:,} to "
+                f"{lines[-1]:,}, that its contract takes: {error}. Mend the contract or the model."
+            ) from error
 
     def _encode(self, rows: Rows) -> tuple[Matrix, Indices, list[Rejected]]:
         """The sound rows as a matrix, which of all rows they are, and the rejections of the others."""
@@ -109,9 +121,11 @@ class Scorer:
         numbers = pl.DataFrame({"line": lines})
         return [numbers.select(pl.format(f"{self.stem}/{{}}", "line")).to_series().alias(self.row_id)]
 
-    def _version(self, n_rows: int) -> pl.Series:
-        codes = pl.Series("model_version", np.zeros(n_rows, dtype=np.uint32))
-        return codes.cat.to(pl.Enum([self.model.version.name]))
+    def _version(self, n_rows: int) -> Iterable[pl.Series]:
+        if self.version_name is None:
+            return []
+        codes = pl.Series(self.version_name, np.zeros(n_rows, dtype=np.uint32))
+        return [codes.cat.to(pl.Enum([self.model.version.name]))]
 
     def _dates(self, matrix: Matrix) -> Iterable[pl.Series]:
         if not self.date_parts:
@@ -120,6 +134,12 @@ class Scorer:
         seconds = pl.Series(np.ascontiguousarray(matrix[:, at]), nan_to_null=True)
         times = (seconds * 1e6).round().cast(pl.Int64).cast(pl.Datetime("us"))
         return [getattr(times.dt, part)().alias(part) for part in self.date_parts]
+
+
+def no_rows(scorer: Scorer) -> Rows:
+    """Rows for a scorer, none of them."""
+    names = {**dict.fromkeys(scorer.matched.values(), pl.String()), **scorer.keep}
+    return Rows(pl.DataFrame(schema=names), np.empty(0, dtype=np.int64), (), lambda rows: [])
 
 
 def _rejections(rows: Rows, wrong: Indices, faults: Sequence[tuple[str, str]]) -> list[Rejected]:

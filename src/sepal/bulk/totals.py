@@ -8,6 +8,7 @@ from sepal.bulk.job import Job
 from sepal.bulk.sketch import Sketch
 from sepal.bulk.work import Entry
 from sepal.contracts import Contract, Labels
+from sepal.errors import TooManyRejectedError
 
 _MOST_REASONS = 100
 
@@ -42,6 +43,16 @@ class Totals:
     def too_many(self, job: Job, share: float) -> bool:
         """Whether more rows are rejected than allowed, if only this share of all rows is read yet."""
         return job.too_many(self.rejected, int(self.rows / share) if share else 1 << 62)
+
+    def check(self, job: Job, share: float, quarantine: object) -> None:
+        """TooManyRejectedError naming the quarantine if `too_many` are rejected."""
+        if self.too_many(job, share):
+            reasons = "; ".join(f"{told}: {n:,}" for told, n in self.reasons.most_common(3))
+            raise TooManyRejectedError(
+                f"{self.rejected:,} of {self.rows:,} rows are rejected, more than "
+                f"--max-rejected {job.max_rejected} allows ({reasons}). Nothing is published. "
+                f"Look at {quarantine}."
+            )
 
     def describe(self) -> dict[str, Any]:
         """For the manifest."""

@@ -16,13 +16,14 @@ import os
 import shutil
 import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
 from sepal.bulk.outputs import OUTPUT, REJECTED, Output, Segment
+from sepal.bulk.places import beside
 from sepal.bulk.rows import Done, Position
 from sepal.errors import OutputBusyError, ResumeError, StorageError
 
@@ -83,7 +84,7 @@ class WorkFolder:
         Raises OutputBusyError if another run has it, ResumeError naming what differs if
         it was begun with another plan.
         """
-        with _no_space(folder), _locked(folder):
+        with no_space(folder), locked(folder):
             shutil.rmtree(_done(folder), ignore_errors=True)
             if restart:
                 _empty(folder)
@@ -268,14 +269,11 @@ class WorkFolder:
             self._journal = None
 
 
-def folder_of(output: Path) -> Path:
-    """The hidden folder beside an output where a run that makes it works."""
-    return output.parent / f".{output.name}.sepal"
-
-
-def beside(output: Path, ending: str) -> Path:
-    """A file that belongs to an output."""
-    return output.parent / f"{output.name}.{ending}"
+def discard(folder: Path) -> None:
+    """Remove what an unfinished run has left, unless another run is at it."""
+    if folder.is_dir():
+        with suppress(OutputBusyError), locked(folder):
+            shutil.rmtree(folder)
 
 
 def flush_folder(folder: Path) -> None:
@@ -288,7 +286,8 @@ def flush_folder(folder: Path) -> None:
 
 
 @contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
+    """Have a work folder alone, made if it is not there; OutputBusyError naming who else has it."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / _LOCK).open("a+") as lock:
         try:
@@ -380,7 +379,8 @@ def _write_durably(path: Path, content: bytes) -> None:
 
 
 @contextmanager
-def _no_space(folder: Path) -> Iterator[None]:
+def no_space(folder: Path) -> Iterator[None]:
+    """Tell of a full disk, or a place that can't be written, as a StorageError."""
     try:
         yield
     except OSError as error:

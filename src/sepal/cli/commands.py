@@ -11,6 +11,7 @@ from sepal.cli.models import app as models_app
 from sepal.cli.score import score
 from sepal.cli.terminal import console, say
 from sepal.cli.training import train_version
+from sepal.cli.worker import worker
 from sepal.contracts.catalogue import load_contracts
 from sepal.errors import NoChampionError, told_in_one_line
 from sepal.settings import load_settings
@@ -23,6 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command(epilog="Example: `sepal score iris flowers.csv scored.csv --proba`")(score)
+app.command(epilog="Example: `sepal worker iris`")(worker)
 app.add_typer(models_app, name="models", epilog="Example: `sepal models list`")
 
 
@@ -80,6 +82,9 @@ def serve(
     train_missing: Annotated[
         bool, typer.Option("--train-missing", help="First train each model that has no champion.")
     ] = False,
+    worker: Annotated[
+        bool, typer.Option("--worker", help="Run a worker too, which takes jobs of bulk scoring.")
+    ] = False,
 ) -> None:
     """Start both tiers, keep them running, and stop them at Ctrl-C."""
     import asyncio
@@ -99,4 +104,4 @@ def serve(
             if not train_missing:
                 raise
             train_version(settings, model)
-    asyncio.run(Supervisor(settings, contracts, say).run())
+    asyncio.run(Supervisor(settings, contracts, say, worker=worker).run())

@@ -9,6 +9,7 @@ from rich.text import Text
 from sepal.cli import exchange, moves
 from sepal.cli.moves import Model
 from sepal.cli.terminal import console, say, show
+from sepal.cli.training import say_report
 from sepal.contracts.catalogue import load_contracts, pick
 from sepal.errors import TamperedError
 from sepal.settings import Settings, load_settings
@@ -56,6 +57,7 @@ def show_version(
     with Registry.open(_settings(model)) as registry:
         found = registry.version(model, version) if version else registry.champion(model)
     console.print(report(found))
+    say_report(registry, found)
 
 
 @app.command("compare", epilog="Example: `sepal models compare iris rand_forest_2`")

@@ -18,7 +18,7 @@ from rich.text import Text
 from sepal.cli.terminal import console, say
 from sepal.contracts.catalogue import load_contracts, pick
 from sepal.errors import StoppedError
-from sepal.settings import load_settings
+from sepal.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -28,6 +28,13 @@ if TYPE_CHECKING:
 
 _PLAIN_EVERY = 5.0
 """Seconds between two plain lines of progress."""
+
+
+class Engine(StrEnum):
+    """What scores."""
+
+    local = "local"
+    spark = "spark"
 
 
 class LogFormat(StrEnum):
@@ -87,6 +94,14 @@ def score(
     memory: Annotated[
         str | None, typer.Option(help="Memory to work in, such as 300MB; by default 500MB.")
     ] = None,
+    engine: Annotated[
+        Engine,
+        typer.Option(help="local: this machine; spark: a cluster, OUTPUT is a folder of part files."),
+    ] = Engine.local,
+    master: Annotated[
+        str | None,
+        typer.Option(help="Spark's master URL; by default spark-submit's, or local[*].", metavar="URL"),
+    ] = None,
     log_format: Annotated[
         LogFormat, typer.Option(help="auto: a bar in a terminal, else plain lines; json: a line each.")
     ] = LogFormat.auto,
@@ -100,9 +115,9 @@ def score(
     Exit codes: 0 done, 2 wrong options, 3 wrong settings, 4 no such model, version or file,
     5 a file that can't be used, 6 a version that must not be loaded, 9 more rejected rows
     than allowed, 10 an unfinished run that was begun otherwise, 11 another run is writing
-    OUTPUT, 12 no space or no permission, 130 stopped.
+    OUTPUT, 12 no space or no permission, 14 Spark's job failed, 130 stopped.
     """
-    job = _job(
+    job = job_of(
         model=model,
         input=input_,
         output=output,
@@ -119,21 +134,50 @@ def score(
         max_rejected=max_rejected,
         sample=sample,
     )
+    if master is not None and engine is not Engine.spark:
+        raise typer.BadParameter("--master is for --engine spark")
     settings = load_settings(bulk_workers=workers, bulk_memory=memory)
-    contract = pick(load_contracts(settings.contracts_path), model, "model")
-    from sepal.bulk.run import run, try_first_chunk
+    if dry_run:
+        _try(job, settings, log_format)
+    elif engine is Engine.spark:
+        _run_on_spark(job, settings, log_format, master, restart=restart)
+    else:
+        run_job(job, settings, log_format, restart=restart)
 
-    with _stopped_by_signals():
-        if dry_run:
-            scored = try_first_chunk(job, contract, settings)
-            _tell_trial(len(scored.frame), scored.reasons, log_format)
-            return
-        with _teller(log_format) as tell:
-            manifest = run(job, contract, settings, watch=tell, restart=restart)
+
+def run_job(
+    job: "Job", settings: Settings, log_format: LogFormat = LogFormat.auto, *, restart: bool = False
+) -> None:
+    """Score the files of a job, and tell how far it is, and what came of it at the end."""
+    from sepal.bulk.run import run
+
+    contract = pick(load_contracts(settings.contracts_path), job.model, "model")
+    with _stopped_by_signals(), _teller(log_format) as tell:
+        manifest = run(job, contract, settings, watch=tell, restart=restart)
     _summarise(manifest, job, log_format)
 
 
-def _job(**values: Any) -> "Job":  # noqa: ANN401 (the options as they came)
+def _run_on_spark(
+    job: "Job", settings: Settings, log_format: LogFormat, master: str | None, *, restart: bool
+) -> None:
+    from sepal.bulk.spark.run import run
+
+    contract = pick(load_contracts(settings.contracts_path), job.model, "model")
+    with _stopped_by_signals():
+        manifest = run(job, contract, settings, master=master, restart=restart)
+    _summarise(manifest, job, log_format)
+
+
+def _try(job: "Job", settings: Settings, log_format: LogFormat) -> None:
+    from sepal.bulk.run import try_first_chunk
+
+    contract = pick(load_contracts(settings.contracts_path), job.model, "model")
+    scored = try_first_chunk(job, contract, settings)
+    _tell_trial(len(scored.frame), scored.reasons, log_format)
+
+
+def job_of(**values: Any) -> "Job":  # noqa: ANN401 (the options as they came)
+    """The job that options describe; what is wrong with them is told by their names."""
     from sepal.bulk.job import Job
 
     try:

@@ -11,6 +11,7 @@ from sepal.contracts.catalogue import load_contracts
 from sepal.gateway import problems
 from sepal.gateway.documentation import serve_documentation
 from sepal.gateway.fast_route import Gateway, fast_routes
+from sepal.gateway.job_routes import job_routes
 from sepal.gateway.openapi import describe_problems
 from sepal.gateway.prediction import make_predictor
 from sepal.gateway.prediction_routes import prediction_routes
@@ -18,12 +19,14 @@ from sepal.gateway.readiness import Readiness
 from sepal.gateway.request_id import RequestId
 from sepal.gateway.service_routes import service_routes
 from sepal.gateway.upstream import open_model_server
+from sepal.jobs.queue import JobQueue
 from sepal.settings import Settings
 
 
 def create_app(settings: Settings) -> FastAPI:
     """The gateway for the models that the settings name, or all. Connects to nothing until it runs."""
     contracts = load_contracts(settings.contracts_path, settings.models)
+    queues = {name: JobQueue(settings, name) for name in contracts}
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -37,6 +40,8 @@ def create_app(settings: Settings) -> FastAPI:
             )
             garbage.settle()
             yield
+            for queue in queues.values():
+                queue.close()
 
     app = Gateway(
         title="Sepal",
@@ -51,6 +56,7 @@ def create_app(settings: Settings) -> FastAPI:
     problems.install(app, settings.retry_after)
     app.include_router(service_routes(contracts, lambda: app.state.readiness))
     app.include_router(prediction_routes(contracts, lambda model: app.state.predictors[model], settings))
+    app.include_router(job_routes(contracts, queues, settings))
     if settings.fast_route == "on":
         app.fast_routes = fast_routes(app, contracts, lambda model: app.state.predictors[model], settings)
     serve_documentation(app)

@@ -30,7 +30,8 @@ class WrongValue(BaseModel):
     """One wrong value of a request."""
 
     pointer: str = Field(
-        description="Where it is in the body: a JSON pointer (RFC 6901).", examples=["#/0/PetalWidthCm"]
+        description="Where it is in the body: a JSON pointer (RFC 6901); or ? and a parameter's name.",
+        examples=["#/0/PetalWidthCm"],
     )
     detail: str = Field(description="What is wrong with it.", examples=["Input should be greater than 0"])
     value: Any = Field(None, description="The value, if it is short.", examples=[-1])
@@ -144,7 +145,12 @@ def _invalid(scope: Scope, errors: Sequence[Mapping[str, Any]]) -> Response:
 
 
 def _pointer(loc: Sequence[str | int]) -> str:
-    """Pydantic's location without its first two parts: `body`, and which of the body's forms it is."""
+    """Pydantic's location without its first two parts: `body`, and which of the body's forms it is.
+
+    Of a parameter, its name.
+    """
+    if loc[0] == "query":
+        return f"?{loc[1]}"
     parts = (str(part).replace("~", "~0").replace("/", "~1") for part in loc[2:])
     return "/".join(("#", *parts))
 

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from pydantic import BaseModel, Field
 
@@ -11,12 +12,24 @@ from sepal.errors import UpstreamError
 from sepal.gateway.upstream import ModelServer
 
 
+class RefusedVersion(BaseModel):
+    """A version that should answer and does not."""
+
+    version: str | None = Field(None, description="The version, if it is known.", examples=["log_reg_2"])
+    reason: str = Field(description="Why the model server could not take it up.")
+
+
 class ModelReadiness(BaseModel):
     """Whether one model answers."""
 
     ready: bool
     version: str | None = Field(None, description="The version that answered.", examples=["log_reg_1"])
     reason: str | None = Field(None, description="Why it does not answer.")
+    refused: RefusedVersion | None = Field(
+        None,
+        description="The new champion that could not be loaded; the version before it goes on.",
+        exclude_if=lambda refused: refused is None,
+    )
 
 
 class Readiness:
@@ -50,7 +63,7 @@ class Readiness:
             for contract, answer in zip(self._contracts, await asyncio.gather(*asked), strict=True)
         }
 
-    async def _ping(self, contract: Contract, status: dict[str, str] | None) -> ModelReadiness:
+    async def _ping(self, contract: Contract, status: dict[str, Any] | None) -> ModelReadiness:
         if status is None:
             return ModelReadiness(ready=False, reason=f"The model server does not serve {contract.name}.")
         if "error" in status:
@@ -60,4 +73,8 @@ class Readiness:
             answers = await self._model_server.score(contract, contract.encode([example]))
         except UpstreamError as error:
             return ModelReadiness(ready=False, reason=str(error))
-        return ModelReadiness(ready=True, version=answers.versions[answers.numbers[0]])
+        return ModelReadiness(
+            ready=True,
+            version=answers.versions[answers.numbers[0]],
+            refused=RefusedVersion.model_validate(status["refused"]) if "refused" in status else None,
+        )

@@ -1,7 +1,7 @@
 """The models that a worker serves: which version of each is loaded, or why none is."""
 
-import logging
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from sepal.contracts import Contract
@@ -10,8 +10,6 @@ from sepal.scoring.matrix import Matrix
 
 if TYPE_CHECKING:
     from sepal.scoring.scorer import LoadedVersion
-
-logger = logging.getLogger(__name__)
 
 
 class ModelNotReadyError(SepalError):
@@ -22,36 +20,54 @@ class ModelNotReadyError(SepalError):
 
 
 class Models:
-    """The champion of each contract, loaded. A model that can't be loaded does not stop the others."""
+    """The version of each contract that answers. A model without one does not stop the others.
+
+    All but `score` may be called from other threads: each changes one reference, and a
+    call to `score` reads it once.
+    """
 
     def __init__(self, contracts: Iterable[Contract]) -> None:
-        self._contracts = {contract.name: contract for contract in contracts}
+        self.contracts = {contract.name: contract for contract in contracts}
         self._loaded: dict[str, LoadedVersion] = {}
-        self._names: dict[str, dict[int, str]] = {name: {} for name in self._contracts}
-        self._failures: dict[str, str] = dict.fromkeys(self._contracts, "not loaded yet")
+        self._changing = threading.Lock()
+        self._names: dict[str, dict[int, str]] = {name: {} for name in self.contracts}
+        self._refused: dict[str, tuple[str | None, str]] = dict.fromkeys(
+            self.contracts, (None, "not loaded yet")
+        )
 
-    def load(self, load_champion: Callable[[Contract], "LoadedVersion"]) -> None:
-        """Load the champion of each model."""
-        for name, contract in self._contracts.items():
-            try:
-                loaded = load_champion(contract)
-            except SepalError as error:
-                self._failures[name] = str(error)
-                logger.error("%s is not served: %s", name, error)
-            else:
-                self._names[name][loaded.version.number] = loaded.version.name
-                self._loaded[name] = loaded
-                del self._failures[name]
-                logger.info("%s is served by %s", name, loaded.version.name)
+    def take(self, model: str, loaded: "LoadedVersion") -> None:
+        """Have a version answer from now on."""
+        self._names[model][loaded.version.number] = loaded.version.name
+        with self._changing:
+            self._loaded[model] = loaded
+        self._refused.pop(model, None)
+
+    def improve(self, model: str, loaded: "LoadedVersion", quicker: "LoadedVersion") -> None:
+        """Have a version answer in a quicker way, if it is still the one that answers."""
+        with self._changing:
+            if self._loaded.get(model) is loaded:
+                self._loaded[model] = quicker
+
+    def refuse(self, model: str, version: str | None, why: str) -> None:
+        """Keep what answers, if anything does, and why a version, or any, could not take its place."""
+        self._refused[model] = version, why
+
+    def accept(self, model: str) -> None:
+        """What answers is what should: nothing is refused any more."""
+        self._refused.pop(model, None)
+
+    def loaded(self, model: str) -> "LoadedVersion | None":
+        """The version that answers."""
+        return self._loaded.get(model)
 
     def ready(self) -> list[Contract]:
         """The contracts of the models that answer."""
-        return [self._contracts[name] for name in self._loaded]
+        return [self.contracts[name] for name in self._loaded]
 
     def score(self, model: str, rows: Matrix) -> Matrix:
-        """Answers to the rows of one model; ModelNotReadyError says why there are none."""
+        """Answers to rows of one model, all by one version; ModelNotReadyError says why there are none."""
         if (loaded := self._loaded.get(model)) is None:
-            raise ModelNotReadyError(self._failures[model])
+            raise ModelNotReadyError(self._refused[model][1])
         return loaded.score(rows)
 
     def version_names(self, model: str) -> dict[int, str]:
@@ -59,6 +75,17 @@ class Models:
         return self._names[model]
 
     def status(self) -> dict[str, Any]:
-        """For each model the version that answers, or the error that keeps it from answering."""
-        loaded = {name: {"version": loaded.version.name} for name, loaded in self._loaded.items()}
-        return {**loaded, **{name: {"error": why} for name, why in self._failures.items()}}
+        """For each model the version that answers, or the error that keeps it from answering.
+
+        And beside a version that answers the one that should but could not be loaded.
+        """
+        return {name: self._status(name) for name in self.contracts}
+
+    def _status(self, name: str) -> dict[str, Any]:
+        refused = self._refused.get(name)
+        if (loaded := self._loaded.get(name)) is None:
+            return {"error": refused[1] if refused else "not loaded yet"}
+        if refused is None:
+            return {"version": loaded.version.name}
+        version, why = refused
+        return {"version": loaded.version.name, "refused": {"version": version, "reason": why}}

@@ -1,5 +1,6 @@
 """The BentoML service, its APIs built from the contracts that it is told to serve."""
 
+import asyncio
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -10,15 +11,17 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from sepal import garbage
 from sepal.contracts import Contract
 from sepal.contracts.catalogue import load_contracts
 from sepal.model_server.descriptors import answers_descriptor, rows_descriptor
 from sepal.model_server.express_lane import ExpressLane
+from sepal.model_server.follower import Follower
 from sepal.model_server.lifeline import end_with_parent
 from sepal.model_server.models import ModelNotReadyError, Models
-from sepal.model_server.warm_up import WarmUp
+from sepal.model_server.warm_up import WarmUp, warm_up
 from sepal.scoring.matrix import Matrix
 from sepal.settings import Settings, load_settings
 
@@ -27,37 +30,42 @@ def build_service(settings: Settings) -> Any:  # noqa: ANN401 (bentoml.Service o
     """One service: `POST /{model}/score` for each model, batchable, and `GET /models`."""
     contracts = list(load_contracts(settings.contracts_path, settings.models).values())
     models = Models(contracts)
+    follower = Follower(models, settings)
 
     def load(_self: object) -> None:
         # Imported late, since BentoML's parent process imports this module too, and never scores.
         from sepal.registry import Registry
-        from sepal.scoring.scorer import load_version
 
         _show_own_log()
-        compiled = settings.compiled_scoring == "on"
         with Registry.open(settings) as registry:
-            models.load(
-                lambda contract: load_version(
-                    registry.champion(contract.name), contract, registry.artefacts, compiled=compiled
-                )
-            )
+            follower.look(registry)
 
     def finish(app: Starlette) -> None:
         """Put the express lane before everything else, where a service's middleware can't be put."""
+        assert app.middleware_stack is not None  # noqa: S101 (it has started)
+        follower.start(_warmer(app.middleware_stack))
         garbage.settle()
-        if settings.express_lane == "on" and app.middleware_stack is not None:
+        if settings.express_lane == "on":
             app.middleware_stack = ExpressLane(
                 app.middleware_stack, contracts, models.score, models.version_names
             )
 
+    def stop(_self: object) -> None:
+        follower.stop()
+
     apis = {f"score_{contract.name}": _api(contract, models, settings) for contract in contracts}
+    hooks = {
+        "__init__": load,
+        "lifeline": bentoml.on_startup(_lifeline),
+        "stop": bentoml.on_shutdown(stop),
+    }
     service = bentoml.service(
         name="sepal",
         workers=settings.model_server_workers,
         logging={"access": {"enabled": False}},
         metrics={"enabled": False},
         traffic={"timeout": settings.max_batch_wait},
-    )(type("ModelServer", (), {"__init__": load, "lifeline": bentoml.on_startup(_lifeline), **apis}))
+    )(type("ModelServer", (), {**hooks, **apis}))
     service.add_asgi_middleware(WarmUp, ready=models.ready, finish=finish)
     service.mount_asgi_app(_status_app(models), path="/")
     return service
@@ -85,6 +93,16 @@ def _api(contract: Contract, models: Models, settings: Settings) -> Any:  # noqa
 
 def _lifeline(_self: object) -> None:
     end_with_parent()
+
+
+def _warmer(app: ASGIApp) -> Callable[[Contract], None]:
+    """Warms up the API of a model whose first version came after the start; called from another thread."""
+    loop = asyncio.get_running_loop()
+
+    def warm(contract: Contract) -> None:
+        asyncio.run_coroutine_threadsafe(warm_up(app, contract), loop)
+
+    return warm
 
 
 def _show_own_log() -> None:

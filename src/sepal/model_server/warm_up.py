@@ -40,12 +40,17 @@ class WarmUp:
         async def send_once_warm(message: Message) -> None:
             if message["type"] == "lifespan.startup.complete":
                 for contract in self._ready():
-                    for _ in range(REQUESTS):
-                        await _answer_example(self._app, contract)
+                    await warm_up(self._app, contract)
                 self._finish(scope["app"])
             await send(message)
 
         await self._app(scope, receive, send_once_warm)
+
+
+async def warm_up(app: ASGIApp, contract: Contract) -> None:
+    """Have one model's API answer its example a few times."""
+    for _ in range(REQUESTS):
+        await _answer_example(app, contract)
 
 
 async def _answer_example(app: ASGIApp, contract: Contract) -> None:

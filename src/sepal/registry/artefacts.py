@@ -29,6 +29,8 @@ STORED_AS = "artefact"
 """Under this name a version's details have its artefact's format and file, unless it is a pickle."""
 
 EVALUATOR = "evaluator.npz"
+REPORT = "report.html"
+"""The report of a version's training, beside its artefact; it comes later, and may be missing."""
 EVALUATOR_SHA256 = "evaluator_sha256"
 """Under this name a version's details have the SHA-256 of its dumped evaluator."""
 

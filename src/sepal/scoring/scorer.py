@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,9 @@ logger = logging.getLogger(__name__)
 Score = Callable[[Matrix], Matrix]
 """From rows of shape (n_rows, n_features) to answers of shape (n_rows, 1 + target.width)."""
 
+Proof = Callable[[Contract, Any], bool]
+"""Whether a pipeline's compiled evaluator answers as scikit-learn does, on rows that the proof chooses."""
+
 
 @dataclass(frozen=True)
 class LoadedVersion:
@@ -32,6 +35,7 @@ class LoadedVersion:
 
     version: Version
     score: Score
+    pipeline: Any = field(repr=False)
 
 
 def load_version(
@@ -43,18 +47,33 @@ def load_version(
     has answered the rows of training and 100,000 random ones as scikit-learn does.
     """
     contract.check_version(version.tag, version.contract_signature)
-    score = scorer(version, contract, artefacts.load(version), compiled=compiled)
+    pipeline = artefacts.load(version)
+    score = scorer(version, contract, pipeline, proof=random_proof if compiled else None)
     _try_out(version, contract, score)
-    return LoadedVersion(version, score)
+    return LoadedVersion(version, score, pipeline)
 
 
-def scorer(version: Version, contract: Contract, pipeline: Any, *, compiled: bool = True) -> Score:  # noqa: ANN401 (any scikit-learn estimator)
-    """The function that answers with a pipeline's predictions, laid out as `contracts.wire` says."""
+def random_proof(contract: Contract, pipeline: Any) -> bool:  # noqa: ANN401 (any scikit-learn estimator)
+    """Whether the compiled evaluator answers 100,000 random rows as scikit-learn does."""
+    return bool(compiled_agrees(contract, pipeline, random_rows(contract)))
+
+
+def scorer(
+    version: Version,
+    contract: Contract,
+    pipeline: Any,  # noqa: ANN401 (any scikit-learn estimator)
+    *,
+    proof: Proof | None = random_proof,
+) -> Score:
+    """The function that answers with a pipeline's predictions, laid out as `contracts.wire` says.
+
+    A compiled evaluator is used once `proof` has found that it agrees; without one, scikit-learn.
+    """
     if isinstance(contract.target, Labels):
-        classify = classifier_of(version, contract, pipeline, compiled=compiled)
+        classify = classifier_of(version, contract, pipeline, proof)
         known = [str(label) for label in pipeline.classes_]
         return _label_scorer(version, [contract.target.names.index(label) for label in known], classify)
-    regress = regressor_of(version, contract, pipeline, compiled=compiled)
+    regress = regressor_of(version, contract, pipeline, proof)
 
     def score(rows: Matrix) -> Matrix:
         answers = np.empty((len(rows), 2))
@@ -90,8 +109,7 @@ def classifier_of(
     version: Version,
     contract: Contract,
     pipeline: Any,  # noqa: ANN401
-    *,
-    compiled: bool = True,
+    proof: Proof | None = random_proof,
 ) -> Classify:
     """What answers for a pipeline: its compiled evaluator if that is proven, else scikit-learn.
 
@@ -105,17 +123,22 @@ def classifier_of(
             f"{', '.join(names)}, each with a probability."
         )
     quick = compiled_classifier(pipeline)
-    if quick is not None and compiled and _proven(version, contract, pipeline):
+    if quick is not None and proof is not None and _proven(version, contract, pipeline, proof):
         return quick
     if quick is None:
         _log_unknown(version)
     return PlainClassifier(pipeline)
 
 
-def regressor_of(version: Version, contract: Contract, pipeline: Any, *, compiled: bool = True) -> Regress:  # noqa: ANN401
+def regressor_of(
+    version: Version,
+    contract: Contract,
+    pipeline: Any,  # noqa: ANN401
+    proof: Proof | None = random_proof,
+) -> Regress:
     """What answers for a pipeline: its compiled evaluator if that is proven, else scikit-learn."""
     quick = compiled_regressor(pipeline)
-    if quick is not None and compiled and _proven(version, contract, pipeline):
+    if quick is not None and proof is not None and _proven(version, contract, pipeline, proof):
         return quick
     if quick is None:
         _log_unknown(version)
@@ -127,9 +150,9 @@ def _log_unknown(version: Version) -> None:
     logger.info("%s is scored by scikit-learn: no compiled evaluator knows all of its steps", version.tag)
 
 
-def _proven(version: Version, contract: Contract, pipeline: Any) -> bool:  # noqa: ANN401
+def _proven(version: Version, contract: Contract, pipeline: Any, proof: Proof) -> bool:  # noqa: ANN401
     """Whether the compiled evaluator agreed on the rows of training then, and on random ones now."""
-    if version.details.get(AGREES) and compiled_agrees(contract, pipeline, random_rows(contract)):
+    if version.details.get(AGREES) and proof(contract, pipeline):
         return True
     logger.warning("%s is scored by scikit-learn, since its compiled evaluator is not proven", version.tag)
     return False

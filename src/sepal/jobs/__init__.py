@@ -1,0 +1,1 @@
+"""Jobs of bulk scoring: taken on by the gateway, kept in a durable queue, run by workers."""

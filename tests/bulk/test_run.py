@@ -1,0 +1,54 @@
+"""A run: whatever happens to one chunk, none is left out and none is there twice."""
+
+import time
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from sepal.bulk import run as bulk_run
+from sepal.bulk.job import Job
+from sepal.bulk.rows import Chunk
+from sepal.bulk.run import run
+from sepal.bulk.scoring import Scorer
+from sepal.contracts.iris import contract as iris
+from sepal.registry import Registry
+from sepal.scoring.proof import random_rows
+from sepal.settings import Settings
+from tests.drafts import draft_of, small_pipeline
+
+
+def test_a_chunk_after_one_that_failed_is_not_done_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(data_dir=tmp_path / "data", bulk_memory=2**26, bulk_workers=2)
+    with Registry.open(settings) as registry:
+        registry.register(draft_of(small_pipeline()))
+    names = [column.name for column in iris.columns]
+    pl.DataFrame(random_rows(iris, 60_000), schema=names).write_csv(tmp_path / "in.csv")
+    undisturbed, job = (
+        Job(model="iris", input=str(tmp_path / "in.csv"), output=str(tmp_path / name))
+        for name in ("undisturbed.csv", "out.csv")
+    )
+    assert run(undisturbed, iris, settings)["rows"]["scored"] == 60_000
+
+    process, seen = bulk_run._Run._process, list[Chunk]()
+
+    def fail_the_third(
+        self: bulk_run._Run, chunk: Chunk, scorer: Scorer, left: int | None, *, first: bool
+    ) -> bulk_run._Outcome:
+        seen.append(chunk)
+        if len(seen) == 3:
+            time.sleep(0.2)  # those after it are ready before it fails
+            raise RuntimeError("the third")
+        return process(self, chunk, scorer, left, first=first)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(bulk_run._Run, "_process", fail_the_third)
+        with pytest.raises(RuntimeError, match="the third"):
+            run(job, iris, settings)
+    assert len(seen) > 3
+    resumed = run(job, iris, settings)
+    assert resumed["rows"]["scored"] == 60_000
+    assert 0 < resumed["resumed_rows"] < 60_000
+    assert Path(job.output).read_bytes() == Path(undisturbed.output).read_bytes()
