@@ -2,8 +2,9 @@
 
 import io
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stdout
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,8 +23,12 @@ _LONGEST = 500
 """Characters of a parameter's value, which every MLflow server takes."""
 
 
-def log_training(contract: Contract, version: Version, load: Callable[[Version], Any]) -> str | None:
+def log_training(
+    contract: Contract, version: Version, load: Callable[[Version], Any], files: Sequence[Path] = ()
+) -> str | None:
     """Log a registered version, if an MLflow server is named, and say what came of it.
+
+    Of `files`, such as its report, those that are there go with it.
 
     What fails is said and raised no further: the version is registered all the same.
     """
@@ -33,7 +38,7 @@ def log_training(contract: Contract, version: Version, load: Callable[[Version],
     try:
         with mlflow() as module:
             try:
-                run = _log(module, contract, version, load(version))
+                run = _log(module, contract, version, load(version), files)
             except (module.exceptions.MlflowException, OSError, ValueError) as error:
                 return _not_logged(version, uri, error)
     except SepalError as error:
@@ -46,7 +51,13 @@ def _not_logged(version: Version, uri: str, error: Exception) -> str:
     return f"{version.tag} is registered, and not logged to MLflow at {uri}: {why}"
 
 
-def _log(module: Any, contract: Contract, version: Version, pipeline: Any) -> str:  # noqa: ANN401 (MLflow, an estimator)
+def _log(
+    module: Any,  # noqa: ANN401 (MLflow)
+    contract: Contract,
+    version: Version,
+    pipeline: Any,  # noqa: ANN401 (any scikit-learn estimator)
+    files: Sequence[Path],
+) -> str:
     if "MLFLOW_EXPERIMENT_NAME" not in os.environ and "MLFLOW_EXPERIMENT_ID" not in os.environ:
         module.set_experiment(contract.name)
     tags = {
@@ -66,6 +77,9 @@ def _log(module: Any, contract: Contract, version: Version, pipeline: Any) -> st
             }
         )
         module.log_text(_report(version), "report.txt")
+        for path in files:
+            if path.is_file():
+                module.log_artifact(str(path))
         rows = pd.DataFrame(example_rows(contract), columns=[column.name for column in contract.columns])
         module.sklearn.log_model(
             pipeline,

@@ -118,6 +118,7 @@ def test_a_training_is_logged_and_comes_back_as_it_was(server: str, tmp_path: Pa
     assert seen["metrics"]["test_accuracy"] > 0.9
     assert "test_accuracy" not in seen["report"]
     assert "log_loss" in seen["report"]
+    assert "<html" in seen["html"]
     assert seen["inputs"] == ["SepalLengthCm", "SepalWidthCm", "PetalLengthCm", "PetalWidthCm"]
     assert seen["answer"] == ["Iris-virginica"]
 
@@ -138,6 +139,7 @@ model = mlflow.pyfunc.load_model(f"runs:/{run}/iris")
 print(json.dumps({
     "tags": data.tags, "params": data.params, "metrics": data.metrics,
     "report": mlflow.artifacts.load_text(f"runs:/{run}/report.txt"),
+    "html": mlflow.artifacts.load_text(f"runs:/{run}/report.html"),
     "inputs": model.metadata.signature.inputs.input_names(),
     "answer": list(model.predict(model.input_example)),
 }))

@@ -131,8 +131,10 @@ def _tell(
 def _log_to_mlflow(registry: "Registry", contract: Contract, version: "Version") -> None:
     if os.environ.get("MLFLOW_TRACKING_URI"):
         from model_training.mlflow.log import log_training
+        from sepal.registry.artefacts import REPORT
 
-        if said := log_training(contract, version, registry.artefacts.load):
+        html = registry.artefacts.folder(version.tag) / REPORT
+        if said := log_training(contract, version, registry.artefacts.load, [html]):
             say(said)
 
 
