@@ -6,7 +6,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from sepal.cli import moves
+from sepal.cli import moves, trials
 from sepal.cli.moves import Model
 from sepal.cli.terminal import console, say, show
 from sepal.contracts.catalogue import load_contracts, pick
@@ -127,3 +127,4 @@ app.command("rollback", epilog="Example: `sepal models rollback iris --why 'comp
     moves.rollback
 )
 app.command("prune", epilog="Example: `sepal models prune --keep 10`")(moves.prune)
+app.add_typer(trials.app, name="trial", epilog="Example: `sepal models trial iris rand_forest_2 --shadow`")
