@@ -294,6 +294,6 @@ def test_a_canary_that_stops_itself_writes_why_to_the_trail(
     assert tried(models) is None, "at once in this process"
     assert comes(lambda: trials.running(two) == {})
     last = two.trail()[-1]
-    assert (last.action, last.actor) == ("trial-stop", "sepal model server")
+    assert (last.action, last.actor) == ("trial-stop", "model-server")
     assert "stopped by itself" in last.why
     assert "rows got no answer" in last.why

@@ -145,7 +145,7 @@ def test_a_trial_that_stops_itself_says_why_and_who_once(two: Registry) -> None:
         trials.stop_by_itself(two, trial, "too slow")
     stops = [entry for entry in two.trail() if entry.action == "trial-stop"]
     assert [(entry.actor, entry.why) for entry in stops] == [
-        ("sepal model server", "stopped by itself: too slow")
+        ("model-server", "stopped by itself: too slow")
     ]
     again = try_second(two)
     trials.stop_by_itself(two, trial, "an older trial's worker is late")

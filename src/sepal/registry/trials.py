@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 CHALLENGER = "challenger"
 """The alias of the version on trial."""
 
-BY_ITSELF = "sepal model server"
+BY_ITSELF = "model-server"
 """The actor in the audit trail where no person ended a trial."""
 
 Mode: TypeAlias = Literal["shadow", "canary"]
