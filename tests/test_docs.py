@@ -121,7 +121,10 @@ def test_every_make_target_that_is_named_is_there(page: Path) -> None:
 def test_every_sepal_command_that_is_named_is_there(page: Path) -> None:
     def names(typer_app: object) -> set[str]:
         commands = typer_app.registered_commands  # type: ignore[attr-defined]
-        return {command.name or command.callback.__name__ for command in commands}
+        groups = typer_app.registered_groups  # type: ignore[attr-defined]
+        return {command.name or command.callback.__name__ for command in commands} | {
+            g.name for g in groups
+        }
 
     for code in code_of(page):
         for command, argument in re.findall(r"(?:^|/)sepal (\w+) ?([\w-]*)", code):

@@ -18,6 +18,7 @@ SepalError
 ├── GateError                 a version that its quality gate did not let pass
 │   ├── RejectedError         worse than the gate allows
 │   └── UndecidedError        too few rows to tell
+├── TrialError                a trial that can't be started, or is not there to be stopped
 ├── TamperedError             a record or artefact that is not as Sepal wrote it
 ├── JobError                  a job that can't be taken on, or changed
 │   ├── LocationError         an input or output where none is allowed
@@ -139,6 +140,12 @@ class RejectedError(GateError):
 
 class UndecidedError(GateError):
     """A version of which too few rows tell whether it is good enough."""
+
+
+class TrialError(SepalError):
+    """A trial that can't be started as things are, or is not there to be stopped."""
+
+    exit_code = 15
 
 
 class TamperedError(SepalError):

@@ -156,7 +156,17 @@ class Settings(BaseSettings):
     )
     bulk_columns: Count = Field(10_000, description="Columns that an input of a bulk run may have.")
     swap_poll: Seconds = Field(
-        0.5, description="Seconds between two looks of the model server for a new champion."
+        0.5, description="Seconds between two looks of the model server for a new champion or trial."
+    )
+    shadow_time: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.03,
+        description="Part of a worker's time that a shadow trial may take; what needs more is dropped.",
+    )
+    shadow_rows: Count = Field(
+        1000, description="Rows that may wait in a worker for a shadow trial; further ones are dropped."
+    )
+    trial_write: Annotated[float, Field(ge=0.05, le=60)] = Field(
+        1.0, description="Seconds between two times that a worker writes down what a trial has counted."
     )
 
     jobs_queue_url: QueueUrl = Field(

@@ -115,3 +115,64 @@ async def test_what_fails_here_goes_on_to_fail_where_it_is_told() -> None:
     [start] = await place.call(ROWS.tobytes())
     assert start["status"] == 299
     assert place.passed == [ROWS.tobytes()]
+
+
+KEYED = [(b"content-type", wire.KEYED_MEDIA_TYPE.encode()), HEADERS[1]]
+KEYS = np.array([0.25, np.nan, 0.75])
+BODY = ROWS.tobytes() + KEYS.tobytes()
+
+
+class KeyedPlace(Place):
+    """The same for calls with keys."""
+
+    def __init__(self, *, lone: bool = True) -> None:
+        super().__init__()
+        self.seen: list[tuple[Any, Any]] = []
+        self.lane = ExpressLane(
+            self.app, [iris], self.score, lambda _model: {1: "log_reg_1"}, self.score_keyed, lone=lone
+        )
+
+    def score_keyed(self, model: str, rows: Any, keys: Any) -> Any:  # noqa: ANN401
+        self.seen.append((rows, keys))
+        return self.score(model, rows)
+
+
+@pytest.mark.parametrize("lone", [True, False])
+async def test_calls_with_keys_are_scored_here_however_many_there_are(lone: bool) -> None:
+    place = KeyedPlace(lone=lone)
+    await asyncio.gather(*(place.call(BODY[:50], BODY[50:], headers=KEYED) for _ in range(3)))
+    assert (place.scored, place.passed) == (3, [])
+    rows, keys = place.seen[0]
+    assert (rows == ROWS).all()
+    assert np.array_equal(keys, KEYS, equal_nan=True)
+
+
+async def test_without_the_express_lane_only_calls_with_keys_are_scored_here() -> None:
+    place = KeyedPlace(lone=False)
+    await place.call(ROWS.tobytes())
+    assert (place.scored, place.passed) == (0, [ROWS.tobytes()])
+
+
+@pytest.mark.parametrize("body", [b"", BODY[:-8], BODY[:-1]])
+async def test_what_is_no_matrix_with_keys_goes_on_to_be_refused(body: bytes) -> None:
+    place = KeyedPlace()
+    await place.call(body, headers=KEYED)
+    assert (place.scored, place.passed) == (0, [body])
+
+
+async def test_calls_with_keys_that_fail_or_are_of_another_contract_go_on_to_be_told() -> None:
+    place = KeyedPlace()
+    place.breaks = True
+    await place.call(BODY, headers=KEYED)
+    await place.call(BODY, headers=[KEYED[0], (KEYED[1][0], b"another")])
+    assert (place.scored, place.passed) == (0, [BODY, BODY])
+
+
+async def test_a_lane_knows_whether_calls_wait() -> None:
+    place = KeyedPlace()
+    assert not place.lane.waiting("iris")
+    calls = asyncio.gather(*(place.call(ROWS.tobytes()) for _ in range(3)))
+    await asyncio.sleep(0)
+    assert place.lane.waiting("iris")
+    await calls
+    assert not place.lane.waiting("iris")

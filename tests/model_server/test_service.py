@@ -63,6 +63,19 @@ async def test_anything_but_rows_of_the_contract_is_refused(
     assert response.status_code == status
 
 
+async def test_rows_with_keys_are_answered_like_rows_without(
+    client: httpx.AsyncClient, pipeline: Pipeline
+) -> None:
+    headers = {**HEADERS, "Content-Type": wire.KEYED_MEDIA_TYPE}
+    body = ROWS.tobytes() + np.full(20, 0.5).tobytes()
+    response = await client.post("/iris/score", content=body, headers=headers)
+    assert response.status_code == 200
+    answers = np.frombuffer(response.content).reshape(20, iris.answer_width)
+    assert (answers[:, 2:] == pipeline.predict_proba(ROWS)).all()
+    response = await client.post("/iris/score", content=body[:-8], headers=headers)
+    assert response.status_code == 400
+
+
 async def test_a_model_without_a_champion_does_not_stop_the_others(client: httpx.AsyncClient) -> None:
     status = (await client.get("/models")).json()
     assert status["iris"] == {"version": "log_reg_1"}

@@ -6,7 +6,7 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from sepal.cli import exchange, moves
+from sepal.cli import exchange, moves, trials
 from sepal.cli.moves import Model
 from sepal.cli.terminal import console, say, show
 from sepal.cli.training import say_report
@@ -135,3 +135,4 @@ app.command(
 app.command("export", epilog="Example: `sepal models export iris log_reg_1 --format onnx`")(
     exchange.export_version
 )
+app.add_typer(trials.app, name="trial", epilog="Example: `sepal models trial iris rand_forest_2 --shadow`")

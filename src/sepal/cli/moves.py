@@ -34,7 +34,7 @@ def promote(
 
     settings, contract, reason = prepare(model, why)
     with Registry.open(settings) as registry:
-        check = _check(registry, contract)
+        check = check_of(registry, contract)
         _tell(lifecycle.promote(registry, model, version, reason, check, force=force))
 
 
@@ -44,7 +44,7 @@ def rollback(model: Model, why: Why = None) -> None:
 
     settings, contract, reason = prepare(model, why)
     with Registry.open(settings) as registry:
-        _tell(lifecycle.roll_back(registry, model, reason, _check(registry, contract)))
+        _tell(lifecycle.roll_back(registry, model, reason, check_of(registry, contract)))
 
 
 def prune(
@@ -80,7 +80,8 @@ def prepare(model: str, why: str | None) -> tuple[Settings, Contract, str]:
     return settings, contract, str(why).strip()
 
 
-def _check(registry: "Registry", contract: Contract) -> "Check":
+def check_of(registry: "Registry", contract: Contract) -> "Check":
+    """Whether a version loads and answers."""
     from sepal.scoring.scorer import load_version
 
     return lambda version: load_version(version, contract, registry.artefacts, compiled=False)

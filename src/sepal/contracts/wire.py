@@ -12,6 +12,10 @@ from collections.abc import Iterable
 
 MEDIA_TYPE = "application/vnd.sepal.float64"
 
+KEYED_MEDIA_TYPE = "application/vnd.sepal.keyed-float64"
+"""Of a request in which a key follows for each row after all rows: a number in [0, 1) by which a
+canary tells rows apart, or NaN for a row that has none."""
+
 CONTRACT_HEADER = "Sepal-Contract"
 """Of a request: the signature of the contract by which its rows were encoded."""
 

@@ -8,12 +8,20 @@ import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from math import nan
+from typing import Protocol
 
+from sepal.contracts import wire
 from sepal.errors import ClientGoneError, ModelServerTimeoutError, OverloadedError
 from sepal.gateway.answers import Answers, joined
 
-Send = Callable[[bytes], Awaitable[Answers]]
-"""One upstream call: encoded rows to their answers, or an exception."""
+
+class Send(Protocol):
+    """One upstream call."""
+
+    def __call__(self, rows: bytes, keys: bytes = ...) -> Awaitable[Answers]:
+        """Encoded rows, with a key for each or none at all, to their answers, or an exception."""
+
 
 Gone = Callable[[], bool]
 """Whether the client that asked has hung up."""
@@ -33,6 +41,7 @@ class _Request:
     deadline: float
     future: "asyncio.Future[Answers] | None"
     gone: Gone
+    key: float | None = None
     taken: int = 0
     missing: int = 0
     parts: dict[int, Answers] = field(default_factory=dict)
@@ -112,8 +121,8 @@ class Coalescer:
         """Rows that wait for a call."""
         return self._waiting
 
-    async def score(self, rows: bytes, gone: Gone = lambda: False) -> Answers:
-        """The answers to encoded rows, in their order.
+    async def score(self, rows: bytes, gone: Gone = lambda: False, key: float | None = None) -> Answers:
+        """The answers to encoded rows, in their order; `key` goes with each of them.
 
         Rows of a caller that was cancelled are not sent, nor, with a ClientGoneError, those
         whose client has `gone`. Raises OverloadedError at once if too many rows wait,
@@ -125,7 +134,7 @@ class Coalescer:
             raise OverloadedError("Too many rows wait for the model server. Try again shortly.")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Answers] = loop.create_future()
-        request = _Request(rows, n_rows, loop.time() + self._timeout, future, gone, missing=n_rows)
+        request = _Request(rows, n_rows, loop.time() + self._timeout, future, gone, key, missing=n_rows)
         self._queue.append(request)
         self._waiting += n_rows
         self._watch(request, loop)
@@ -144,7 +153,7 @@ class Coalescer:
         if slices:
             size = self._row_bytes
             body = b"".join([s.request.rows[s.start * size : (s.start + s.n_rows) * size] for s in slices])
-            task = asyncio.create_task(self._call(slices, body))
+            task = asyncio.create_task(self._call(slices, body, _keys(slices)))
             self._under_way.add(task)
             task.add_done_callback(self._call_ended)
 
@@ -174,9 +183,9 @@ class Coalescer:
                 self._queue.append(request)
         return slices
 
-    async def _call(self, slices: list[_Slice], body: bytes) -> None:
+    async def _call(self, slices: list[_Slice], body: bytes, keys: bytes) -> None:
         try:
-            answers = await self._send(body)
+            answers = await (self._send(body, keys) if keys else self._send(body))
         except Exception as error:  # noqa: BLE001 (whatever it is, it is the callers')
             for part in slices:
                 part.request.finish(error)
@@ -203,3 +212,15 @@ class Coalescer:
                 return
             first.finish(ModelServerTimeoutError(_TOO_LATE))
             self._by_deadline.popleft()
+
+
+def _keys(slices: list[_Slice]) -> bytes:
+    """The key of each row, as the wire has it; nothing if no row has one."""
+    if all(part.request.key is None for part in slices):
+        return b""
+    return b"".join([keys_of(part.request.key, part.n_rows) for part in slices])
+
+
+def keys_of(key: float | None, n_rows: int) -> bytes:
+    """One key for so many rows; NaN stands for none."""
+    return wire.pack([nan if key is None else key]) * n_rows

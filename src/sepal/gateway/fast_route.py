@@ -21,6 +21,7 @@ from sepal.gateway.answers import Formatter, formatter
 from sepal.gateway.coalescer import Gone
 from sepal.gateway.prediction import Predictor, prediction_path
 from sepal.gateway.request_id import identify
+from sepal.gateway.trial_key import trial_key
 from sepal.settings import Settings
 
 
@@ -94,7 +95,7 @@ class FastRoute:
             return
         identity = identify(scope)
         try:
-            answers = self._format(await self._predictor().predict(rows, _gone(receive)))
+            answers = self._format(await self._predictor().predict(rows, _gone(receive), trial_key(scope)))
         except SepalError as error:
             await problems.known(scope, error, self._settings.retry_after)(scope, receive, send)
             return

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from sepal.contracts import Contract, Features, wire
 from sepal.gateway.answers import Answers, joined
-from sepal.gateway.coalescer import Coalescer, Gone, Send
+from sepal.gateway.coalescer import Coalescer, Gone, Send, keys_of
 from sepal.gateway.upstream import ModelServer
 from sepal.settings import Settings
 
@@ -14,8 +14,8 @@ from sepal.settings import Settings
 class Score(Protocol):
     """From encoded rows of one model to their answers."""
 
-    def __call__(self, rows: bytes, gone: Gone = ...) -> Awaitable[Answers]:
-        """Score them, unless the client has gone before they are sent."""
+    def __call__(self, rows: bytes, gone: Gone = ..., key: float | None = ...) -> Awaitable[Answers]:
+        """Score them, unless the client has gone before they are sent; a canary goes by the key."""
 
 
 class Predictor:
@@ -25,12 +25,15 @@ class Predictor:
         self.contract = contract
         self._score = score
 
-    async def predict(self, rows: Sequence[Features], gone: Gone = lambda: False) -> Answers:
+    async def predict(
+        self, rows: Sequence[Features], gone: Gone = lambda: False, key: float | None = None
+    ) -> Answers:
         """The answers to validated rows, in order; UpstreamError or OverloadedError if there are none.
 
-        Rows that still wait when the client has `gone` are not sent: ClientGoneError.
+        Rows that still wait when the client has `gone` are not sent: ClientGoneError. By the
+        `key`, a number in [0, 1), a canary knows the requests of one user.
         """
-        return await self._score(self.contract.encode(rows), gone)
+        return await self._score(self.contract.encode(rows), gone, key)
 
 
 def prediction_path(contract: Contract, probabilities: bool) -> str:
@@ -43,7 +46,7 @@ def make_predictor(contract: Contract, model_server: ModelServer, settings: Sett
     send = partial(model_server.score, contract)
     row_bytes = len(contract.columns) * wire.ITEM_BYTES
     if settings.coalesce == "off":
-        return Predictor(contract, partial(_in_calls, send, row_bytes * settings.max_call_rows))
+        return Predictor(contract, partial(_in_calls, send, row_bytes, settings.max_call_rows))
     coalescer = Coalescer(
         send,
         row_bytes=row_bytes,
@@ -56,8 +59,19 @@ def make_predictor(contract: Contract, model_server: ModelServer, settings: Sett
     return Predictor(contract, coalescer.score)
 
 
-async def _in_calls(send: Send, call_bytes: int, rows: bytes, gone: Gone = lambda: False) -> Answers:
+async def _in_calls(
+    send: Send,
+    row_bytes: int,
+    max_rows: int,
+    rows: bytes,
+    gone: Gone = lambda: False,
+    key: float | None = None,
+) -> Answers:
     """The plain way: a request's rows in calls of their own, one after the other."""
     del gone  # they do not wait
-    parts = [await send(rows[at : at + call_bytes]) for at in range(0, len(rows), call_bytes)]
+    calls = [rows[at : at + row_bytes * max_rows] for at in range(0, len(rows), row_bytes * max_rows)]
+    if key is None:
+        parts = [await send(call) for call in calls]
+    else:
+        parts = [await send(call, keys_of(key, len(call) // row_bytes)) for call in calls]
     return joined(parts) if len(parts) > 1 else parts[0]

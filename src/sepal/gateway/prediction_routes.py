@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, HTTPException, Request, Response
+from fastapi import APIRouter, Body, Header, HTTPException, Request, Response
 from pydantic import Discriminator, Field, Tag
 
 from sepal.contracts import Contract, Features
@@ -12,7 +12,17 @@ from sepal.gateway.answers import formatter
 from sepal.gateway.json_route import json_route
 from sepal.gateway.openapi import problem_responses
 from sepal.gateway.prediction import Predictor, prediction_path
+from sepal.gateway.trial_key import HEADER, trial_key
 from sepal.settings import Settings
+
+TrialKey = Annotated[
+    str | None,
+    Header(
+        alias=HEADER,
+        description="While a canary runs, requests with the same key, such as a user's id, are answered "
+        "by the same version.",
+    ),
+]
 
 PROBLEMS = (400, 413, 415, 422, 503, 504)
 
@@ -54,12 +64,13 @@ def _add(
     format_answers = formatter(contract, probabilities=probabilities)
     answer_type: Any = answer | list[answer]  # type: ignore[valid-type]  # made at run time
 
-    async def endpoint(rows: Any) -> Response:  # noqa: ANN401 (the real type is set below)
-        if isinstance(rows, list):
-            answers = format_answers(await predictor(contract.name).predict(rows))
-            return Response(b"[" + b",".join(answers) + b"]", media_type="application/json")
-        [answer] = format_answers(await predictor(contract.name).predict([rows]))
-        return Response(answer, media_type="application/json")
+    async def endpoint(request: Request, rows: Any, _key: TrialKey = None) -> Response:  # noqa: ANN401 (the real type is set below)
+        many = isinstance(rows, list)
+        asked = rows if many else [rows]
+        found = await predictor(contract.name).predict(asked, key=trial_key(request.scope))
+        answers = format_answers(found)
+        content = b"[" + b",".join(answers) + b"]" if many else answers[0]
+        return Response(content, media_type="application/json")
 
     endpoint.__annotations__["rows"] = Annotated[rows_type, Body(openapi_examples=_examples(contract))]
     router.add_api_route(

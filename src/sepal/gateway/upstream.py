@@ -31,17 +31,19 @@ class ModelServer:
         self._url = url
         self.breaker = Breaker(self.status)
 
-    async def score(self, contract: Contract, rows: bytes) -> Answers:
-        """Answers to encoded rows, in their order, by one call.
+    async def score(self, contract: Contract, rows: bytes, keys: bytes = b"") -> Answers:
+        """Answers to encoded rows, with their keys if any has one, in their order, by one call.
 
         Raises ModelServerUnavailableError if it is away, overloaded or answers nonsense,
         ModelServerTimeoutError if it takes longer than the deadline.
         """
         self.breaker.check()
-        headers = {"Content-Type": wire.MEDIA_TYPE, wire.CONTRACT_HEADER: contract.signature}
+        media_type = wire.KEYED_MEDIA_TYPE if keys else wire.MEDIA_TYPE
+        headers = {"Content-Type": media_type, wire.CONTRACT_HEADER: contract.signature}
         n_rows = len(rows) // (len(contract.columns) * wire.ITEM_BYTES)
         n_bytes = n_rows * contract.answer_width * wire.ITEM_BYTES
-        async with self._call("POST", f"/{contract.name}/score", data=rows, headers=headers) as response:
+        body = rows + keys
+        async with self._call("POST", f"/{contract.name}/score", data=body, headers=headers) as response:
             if response.content_type != wire.MEDIA_TYPE or response.content_length != n_bytes:
                 raise _nonsense(f"{response.content_type} of {response.content_length} bytes")
             body = await response.content.readexactly(n_bytes)

@@ -25,8 +25,12 @@ class _Rows(IODescriptor):  # type: ignore[misc]  # BentoML ships no types
 
     @classmethod
     async def from_http_request(cls, request: Request, serde: object) -> Any:  # noqa: ANN401 (BentoML's signature)
-        """The body as a matrix of shape (n_rows, n_features), once it is what the header says."""
-        if (media_type := request.headers.get("content-type")) != wire.MEDIA_TYPE:
+        """The body as a matrix of shape (n_rows, n_features), once it is what the header says.
+
+        Keys are left out: who needs them scores the call before it comes here.
+        """
+        media_type = request.headers.get("content-type")
+        if media_type not in (wire.MEDIA_TYPE, wire.KEYED_MEDIA_TYPE):
             raise BentoMLException(
                 f"rows come as {wire.MEDIA_TYPE}, not {media_type}",
                 error_code=HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
@@ -37,7 +41,12 @@ class _Rows(IODescriptor):  # type: ignore[misc]  # BentoML ships no types
                 error_code=HTTPStatus.CONFLICT,
             )
         body = await request.body()
-        if (rows := rows_of(cls.contract, body)) is None:
+        if media_type == wire.KEYED_MEDIA_TYPE:
+            keyed = keyed_rows_of(cls.contract, body)
+            rows = None if keyed is None else keyed[0]
+        else:
+            rows = rows_of(cls.contract, body)
+        if rows is None:
             raise BentoMLException(
                 f"{len(body)} bytes are not one or more rows of {len(cls.contract.columns)} float64",
                 error_code=HTTPStatus.BAD_REQUEST,
@@ -63,6 +72,16 @@ def rows_of(contract: Contract, body: bytes) -> Matrix | None:
     if not body or len(body) % (width * wire.ITEM_BYTES):
         return None
     return np.frombuffer(body, _FLOAT64).reshape(-1, width)
+
+
+def keyed_rows_of(contract: Contract, body: bytes) -> tuple[Matrix, Matrix] | None:
+    """A body with keys as rows of shape (n_rows, n_features) and keys of shape (n_rows,); or None."""
+    width = len(contract.columns)
+    if not body or len(body) % ((width + 1) * wire.ITEM_BYTES):
+        return None
+    numbers = np.frombuffer(body, _FLOAT64)
+    n_rows = len(numbers) // (width + 1)
+    return numbers[: n_rows * width].reshape(-1, width), numbers[n_rows * width :]
 
 
 def answers_headers(answers: Matrix, version_names: Mapping[int, str]) -> list[tuple[str, str]]:

@@ -5,16 +5,19 @@ and a task of its own, and its polling costs a millisecond at times. Before that
 middlewares for tracing and time-outs, half a millisecond together. A call that is the
 only one of its model gains nothing there, and is scored right here. As soon as there
 are several, they go on to BentoML's batchable API, which makes batches of them.
+
+A call whose rows have keys is scored here in any case: a batch has no place for keys.
 """
 
 import asyncio
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sepal.contracts import Contract, wire
-from sepal.model_server.descriptors import answers_headers, rows_of
+from sepal.model_server.descriptors import answers_headers, keyed_rows_of, rows_of
 from sepal.scoring.matrix import Matrix
 
 
@@ -29,8 +32,14 @@ class _Lane:
     """How many are in this worker now, on either way."""
 
 
+_KEYED = (b"content-type", wire.KEYED_MEDIA_TYPE.encode())
+
+
 class ExpressLane:
-    """ASGI application that scores a lone, sound call itself and hands all others on."""
+    """ASGI application that scores a lone, sound call itself and hands all others on.
+
+    With `lone` False it does so for calls with keys only.
+    """
 
     def __init__(
         self,
@@ -38,9 +47,14 @@ class ExpressLane:
         contracts: Iterable[Contract],
         score: Callable[[str, Matrix], Matrix],
         version_names: Callable[[str], dict[int, str]],
+        score_keyed: Callable[[str, Matrix, Matrix], Matrix] | None = None,
+        *,
+        lone: bool = True,
     ) -> None:
         self._app = app
         self._score = score
+        self._score_keyed = score_keyed
+        self._lone = 1 if lone else 0
         self._version_names = version_names
         self._lanes = {
             f"/{contract.name}/score": _Lane(
@@ -59,8 +73,10 @@ class ExpressLane:
             return
         lane.calls += 1
         try:
-            if lane.calls == 1:
+            if lane.calls == self._lone:
                 await self._answer(lane, scope, receive, send)
+            elif _KEYED in scope["headers"]:
+                await self._answer_keyed(lane, scope, receive, send)
             else:
                 await self._app(scope, receive, send)
         finally:
@@ -69,7 +85,10 @@ class ExpressLane:
     async def _answer(self, lane: _Lane, scope: Scope, receive: Receive, send: Send) -> None:
         headers = scope["headers"]
         if lane.content_type not in headers or lane.signature not in headers:
-            await self._app(scope, receive, send)
+            if _KEYED in headers:
+                await self._answer_keyed(lane, scope, receive, send)
+            else:
+                await self._app(scope, receive, send)
             return
         message = await receive()
         rows = None if message.get("more_body") else rows_of(lane.contract, message.get("body", b""))
@@ -80,6 +99,31 @@ class ExpressLane:
                 await _send(send, answers, self._version_names(lane.contract.name))
                 return
         await self._app(scope, _again(message, receive), send)
+
+    async def _answer_keyed(self, lane: _Lane, scope: Scope, receive: Receive, send: Send) -> None:
+        """Score a call with keys; what is wrong with one is met again on BentoML's way, and told."""
+        body, more = b"", self._score_keyed is not None and lane.signature in scope["headers"]
+        if not more:
+            await self._app(scope, receive, send)
+            return
+        while more:
+            message = await receive()
+            if message["type"] != "http.request":
+                return  # who asked has hung up
+            body, more = body + message.get("body", b""), message.get("more_body", False)
+        keyed = keyed_rows_of(lane.contract, body)
+        answers = None
+        if keyed is not None and self._score_keyed is not None:
+            with suppress(Exception):
+                answers = self._score_keyed(lane.contract.name, *keyed)
+        if answers is not None:
+            await _send(send, answers, self._version_names(lane.contract.name))
+            return
+        await self._app(scope, _again({"type": "http.request", "body": body}, receive), send)
+
+    def waiting(self, model: str) -> bool:
+        """Whether calls of a model wait in this worker."""
+        return self._lanes[f"/{model}/score"].calls > 1
 
     def _answers(self, lane: _Lane, rows: Matrix) -> Matrix | None:
         try:

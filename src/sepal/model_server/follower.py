@@ -1,4 +1,4 @@
-"""Follows the registry: loads each model's champion at start, and each new one while the worker serves."""
+"""Follows the registry: takes up each model's champion at start, and each new one and each trial later."""
 
 import logging
 import threading
@@ -11,6 +11,7 @@ from sepal.contracts import Contract
 from sepal.errors import NoChampionError, SepalError
 from sepal.model_server.models import Models
 from sepal.model_server.prover import Proof, start_proof
+from sepal.model_server.trial_runner import Trials
 from sepal.settings import Settings
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ class Follower:
     def __init__(
         self, models: Models, settings: Settings, *, retry: float = RETRY, proof_wait: float = PROOF_WAIT
     ) -> None:
+        self.trials = Trials(models, settings)
         self._models = models
         self._settings = settings
         self._retry = retry
@@ -65,6 +67,7 @@ class Follower:
             had_none = self._models.loaded(model) is None
             if self._follow(registry, contract, champions.get(model)) and had_none:
                 first_taken(contract)
+        self.trials.look(registry)
 
     def start(self, first_taken: Callable[[Contract], None]) -> None:
         """Look again and again, from a thread of its own, until `stop`."""
@@ -85,6 +88,7 @@ class Follower:
     def stop(self) -> None:
         """Look no more."""
         self._stop.set()
+        self.trials.stop()
 
     def _follow(self, registry: "Registry", contract: Contract, champion: _Champion | None) -> bool:
         """Whether a new champion has been taken up."""

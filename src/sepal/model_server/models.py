@@ -9,7 +9,9 @@ from sepal.errors import SepalError
 from sepal.scoring.matrix import Matrix
 
 if TYPE_CHECKING:
-    from sepal.scoring.scorer import LoadedVersion
+    from sepal.model_server.trial import WorkerTrial
+    from sepal.registry.trials import Trial
+    from sepal.scoring.scorer import LoadedVersion, Score
 
 
 class ModelNotReadyError(SepalError):
@@ -22,13 +24,17 @@ class ModelNotReadyError(SepalError):
 class Models:
     """The version of each contract that answers. A model without one does not stop the others.
 
-    All but `score` may be called from other threads: each changes one reference, and a
-    call to `score` reads it once.
+    All but `score` and `score_keyed` may be called from other threads: each changes one
+    reference, and a call reads it once. What it finds there is the champion's function, or
+    the function of a trial that has the champion's inside.
     """
 
     def __init__(self, contracts: Iterable[Contract]) -> None:
         self.contracts = {contract.name: contract for contract in contracts}
         self._loaded: dict[str, LoadedVersion] = {}
+        self._answering: dict[str, Score] = {}
+        self._trials: dict[str, WorkerTrial] = {}
+        self._trials_refused: dict[str, tuple[Trial, str]] = {}
         self._changing = threading.Lock()
         self._names: dict[str, dict[int, str]] = {name: {} for name in self.contracts}
         self._refused: dict[str, tuple[str | None, str]] = dict.fromkeys(
@@ -39,14 +45,58 @@ class Models:
         """Have a version answer from now on."""
         self._names[model][loaded.version.number] = loaded.version.name
         with self._changing:
-            self._loaded[model] = loaded
+            self._switch(model, loaded)
         self._refused.pop(model, None)
 
     def improve(self, model: str, loaded: "LoadedVersion", quicker: "LoadedVersion") -> None:
         """Have a version answer in a quicker way, if it is still the one that answers."""
         with self._changing:
             if self._loaded.get(model) is loaded:
-                self._loaded[model] = quicker
+                self._switch(model, quicker)
+
+    def _switch(self, model: str, loaded: "LoadedVersion") -> None:
+        """The champion has changed. A trial beside another one is none any more."""
+        self._loaded[model] = loaded
+        trial = self._trials.get(model)
+        if trial is not None and trial.record.champion_number == loaded.version.number:
+            trial.champion = loaded
+        else:
+            self._trials.pop(model, None)
+            self._answering[model] = loaded.score
+
+    def begin(self, trial: "WorkerTrial") -> bool:
+        """Have calls meet a challenger; False if the champion beside it does not answer any more."""
+        model, challenger = trial.contract.name, trial.challenger.version
+        self._names[model][challenger.number] = challenger.name
+        with self._changing:
+            if self._loaded.get(model) is not trial.champion:
+                return False
+            self._trials[model] = trial
+            self._answering[model] = trial.score
+            self._trials_refused.pop(model, None)
+            return True
+
+    def end(self, trial: "WorkerTrial") -> None:
+        """Have the champion alone answer again, if this trial is the one that runs."""
+        model = trial.contract.name
+        with self._changing:
+            if self._trials.get(model) is trial:
+                self._answering[model] = self._loaded[model].score
+                del self._trials[model]
+
+    def is_on(self, trial: "WorkerTrial") -> bool:
+        """Whether calls meet this trial."""
+        return self._trials.get(trial.contract.name) is trial
+
+    def refuse_trial(self, model: str, record: "Trial", why: str) -> None:
+        """Keep why a challenger can't be tried."""
+        self._trials_refused[model] = record, why
+
+    def forget_trial(self, model: str, trial_id: int) -> None:
+        """The trial has ended: what was wrong with it is of no interest any more."""
+        record, _ = self._trials_refused.get(model, (None, ""))
+        if record is not None and record.id == trial_id:
+            self._trials_refused.pop(model, None)
 
     def refuse(self, model: str, version: str | None, why: str) -> None:
         """Keep what answers, if anything does, and why a version, or any, could not take its place."""
@@ -65,10 +115,18 @@ class Models:
         return [self.contracts[name] for name in self._loaded]
 
     def score(self, model: str, rows: Matrix) -> Matrix:
-        """Answers to rows of one model, all by one version; ModelNotReadyError says why there are none."""
-        if (loaded := self._loaded.get(model)) is None:
+        """Answers to rows of one model, all by one version, but for a canary's share.
+
+        ModelNotReadyError says why there are none.
+        """
+        if (answering := self._answering.get(model)) is None:
             raise ModelNotReadyError(self._refused[model][1])
-        return loaded.score(rows)
+        return answering(rows)
+
+    def score_keyed(self, model: str, rows: Matrix, keys: Matrix) -> Matrix:
+        """The same of rows that came with keys, shape (n_rows,), by which a canary tells them apart."""
+        trial = self._trials.get(model)
+        return self.score(model, rows) if trial is None else trial.score(rows, keys)
 
     def version_names(self, model: str) -> dict[int, str]:
         """The name of each version number that has answered for the model."""
@@ -77,7 +135,8 @@ class Models:
     def status(self) -> dict[str, Any]:
         """For each model the version that answers, or the error that keeps it from answering.
 
-        And beside a version that answers the one that should but could not be loaded.
+        And beside a version that answers the one that should but could not be loaded, and
+        the one that is on trial.
         """
         return {name: self._status(name) for name in self.contracts}
 
@@ -85,7 +144,16 @@ class Models:
         refused = self._refused.get(name)
         if (loaded := self._loaded.get(name)) is None:
             return {"error": refused[1] if refused else "not loaded yet"}
-        if refused is None:
-            return {"version": loaded.version.name}
-        version, why = refused
-        return {"version": loaded.version.name, "refused": {"version": version, "reason": why}}
+        status: dict[str, Any] = {"version": loaded.version.name}
+        if refused is not None:
+            status["refused"] = {"version": refused[0], "reason": refused[1]}
+        if (trial := self._trials.get(name)) is not None:
+            status["trial"] = _told(trial.record)
+        elif (not_tried := self._trials_refused.get(name)) is not None:
+            status["trial"] = {**_told(not_tried[0]), "error": not_tried[1]}
+        return status
+
+
+def _told(record: "Trial") -> dict[str, Any]:
+    share = {"share": record.plan.share} if record.plan.mode == "canary" else {}
+    return {"version": record.version, "mode": record.plan.mode, **share}

@@ -45,10 +45,15 @@ def build_service(settings: Settings) -> Any:  # noqa: ANN401 (bentoml.Service o
         assert app.middleware_stack is not None  # noqa: S101 (it has started)
         follower.start(_warmer(app.middleware_stack))
         garbage.settle()
-        if settings.express_lane == "on":
-            app.middleware_stack = ExpressLane(
-                app.middleware_stack, contracts, models.score, models.version_names
-            )
+        app.middleware_stack = lane = ExpressLane(
+            app.middleware_stack,
+            contracts,
+            models.score,
+            models.version_names,
+            models.score_keyed,
+            lone=settings.express_lane == "on",
+        )
+        follower.trials.waiting = lane.waiting
 
     def stop(_self: object) -> None:
         follower.stop()

@@ -74,14 +74,18 @@ def append(
     *,
     alias: str | None = None,
     previous_version: str | None = None,
+    actor: str | None = None,
 ) -> None:
-    """Add a row at the end of the chain. For the holder of the registry's write lock."""
+    """Add a row at the end of the chain. For the holder of the registry's write lock.
+
+    The actor is the user who runs this, unless it is said that it was no person.
+    """
     newest = select(tables.audit.c.id, tables.audit.c.hash).order_by(tables.audit.c.id.desc()).limit(1)
     last = connection.execute(newest).one_or_none()
     row = {
         "id": last.id + 1 if last else 1,
         "at": now(),
-        "actor": getpass.getuser(),
+        "actor": actor or getpass.getuser(),
         "action": action,
         "model": version.model,
         "version": version.name,

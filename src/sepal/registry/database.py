@@ -10,7 +10,7 @@ from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError
 
 from sepal.errors import ConfigurationError, RegistryError
 
-SCHEMA = "0002"
+SCHEMA = "0003"
 """The newest of the migrations; a test holds it against Alembic's own answer."""
 
 _BUSY_TIMEOUT_MS = 30_000

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from sepal.errors import NoChampionError, RegistryError, RejectedError
-from sepal.registry import audit, records
+from sepal.registry import audit, records, trials
 from sepal.registry.aside import set_aside
 from sepal.registry.registry import CHAMPION, Registry, named
 from sepal.registry.versions import Version
@@ -33,7 +33,8 @@ def promote(
 
     Raises NotFoundError for a version that is not there, RejectedError for one that its
     gate rejected unless `force`, and ArtefactError for one whose files were changed or that
-    `check` refuses. Then nothing has happened.
+    `check` refuses. Then nothing has happened. A trial of the model ends: it compared with
+    the champion before.
     """
     with registry.writing() as connection:
         version = named(records.read(connection, model), model, name)
@@ -127,6 +128,7 @@ def _move(
     name_before = before.name if before else None
     records.point(connection, CHAMPION, version)
     audit.append(connection, action, version, why, alias=CHAMPION, previous_version=name_before)
+    trials.end(connection, version.model, f"{version.name} is the champion now")
     return Move(version.model, name_before, version.name)
 
 

@@ -126,9 +126,16 @@ def aliased(connection: Connection, model: str, alias: str) -> Version | None:
 
 def point(connection: Connection, alias: str, version: Version) -> None:
     """Have an alias name this version."""
+    unpoint(connection, alias, version.model)
+    connection.execute(
+        insert(tables.aliases).values(model=version.model, alias=alias, number=version.number)
+    )
+
+
+def unpoint(connection: Connection, alias: str, model: str) -> None:
+    """Have an alias of a model name no version any more."""
     table = tables.aliases
-    connection.execute(delete(table).where(table.c.model == version.model, table.c.alias == alias))
-    connection.execute(insert(table).values(model=version.model, alias=alias, number=version.number))
+    connection.execute(delete(table).where(table.c.model == model, table.c.alias == alias))
 
 
 def _from_row(row: RowMapping, metrics: Mapping[str, Any], aliases: tuple[str, ...]) -> Version:

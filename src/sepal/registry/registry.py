@@ -37,6 +37,11 @@ class Registry:
         finally:
             database.close()
 
+    @property
+    def exists(self) -> bool:
+        """Whether there is a database with tables in it."""
+        return self._database.exists
+
     def register(self, draft: Draft) -> Version:
         """Make a draft the next version of its model.
 

@@ -88,3 +88,31 @@ audit = Table(
     Column("hash", String, nullable=False, server_default="", comment="SHA-256 of all the rest of the row"),
     Index("audit_chain", "previous_hash", unique=True),
 )
+
+trials = Table(
+    "trials",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("model", String, nullable=False),
+    Column("version", String, nullable=False, comment="the challenger's name"),
+    Column("number", Integer, nullable=False, comment="and its number"),
+    Column("champion", String, nullable=False, comment="the version that it is tried beside"),
+    Column("champion_number", Integer, nullable=False),
+    Column("mode", String, nullable=False, comment="shadow or canary"),
+    Column("share", Float, nullable=False, comment="of the rows that a canary answers, 0 to 1"),
+    Column("max_errors", Float, comment="largest share of rows without an answer"),
+    Column("max_latency", Float, comment="largest multiple of the champion's latency"),
+    Column("min_rows", Integer, nullable=False, comment="rows before it is judged"),
+    Column("started_at", DateTime, nullable=False, comment="UTC"),
+    Column("ended_at", DateTime, comment="UTC; empty while it runs"),
+    Column("ended_why", String),
+    Index("trials_of_model", "model"),
+)
+
+trial_counts = Table(
+    "trial_counts",
+    metadata,
+    Column("trial", ForeignKey("trials.id"), primary_key=True),
+    Column("name", String, primary_key=True, comment="what is counted: registry/evidence.py"),
+    Column("value", Float, nullable=False, comment="the sum over all workers"),
+)
