@@ -35,8 +35,7 @@ def estimate(
     difference visible. The percentile method; the same losses give the same interval.
     """
     other = less if less is not None else divided_by
-    columns = np.column_stack((losses,) if other is None else (losses, other))
-    means = np.vstack((columns.mean(axis=0), _resampled_means(columns)))
+    means = resampled_means(np.column_stack((losses,) if other is None else (losses, other)))
     metrics = np.sqrt(means) if root else means
     if less is not None:
         found = metrics[:, 0] - metrics[:, 1]
@@ -44,17 +43,23 @@ def estimate(
         found = metrics[:, 0] / np.maximum(metrics[:, 1], np.finfo(np.float64).tiny)
     else:
         found = metrics[:, 0]
+    return interval(found)
+
+
+def interval(found: Floats) -> Estimate:
+    """The estimate from a metric of shape (1 + RESAMPLES,), the first of all rows as they are."""
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(found[1:], (tail, 1 - tail))
     return Estimate(float(found[0]), float(low), float(high))
 
 
-def _resampled_means(columns: Floats) -> Floats:
-    """Means over rows drawn with replacement, of shape (RESAMPLES, n_columns)."""
+def resampled_means(columns: Floats) -> Floats:
+    """Means over all rows and then over rows drawn with replacement: (1 + RESAMPLES, n_columns)."""
     sums, sizes = _grouped(columns)
     draw = np.random.default_rng(_SEED)
-    means = np.empty((RESAMPLES, columns.shape[1]))
-    for at in range(RESAMPLES):
+    means = np.empty((1 + RESAMPLES, columns.shape[1]))
+    means[0] = columns.mean(axis=0)
+    for at in range(1, 1 + RESAMPLES):
         times = np.bincount(draw.integers(0, len(sizes), len(sizes)), minlength=len(sizes)).astype(
             np.float64
         )

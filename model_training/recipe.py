@@ -30,7 +30,9 @@ class Recipe:
     target's needs none of its own. `test_share` of the rows is kept for the test.
 
     `gate` has the rules by which a version is judged on these rows; one that does not
-    pass them all is not promoted.
+    pass them all is not promoted. `group_by` names the features by whose values the
+    report of a quantity shows errors; with none it takes the times, and of whole numbers
+    and categories the one with the most values.
     """
 
     model: str
@@ -39,6 +41,7 @@ class Recipe:
     read: Callable[[Path, Contract], TrainingData] = read_examples
     test_share: float = 0.25
     gate: Sequence[Rule] = ()
+    group_by: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         if not self.algorithms:
@@ -74,7 +77,8 @@ def load_recipes(
     """Every recipe by its model's name: those that come with Sepal, then those in `extra_folders`.
 
     Raises DuplicateNameError naming both files if two recipes are for one model,
-    ConfigurationError if a file can't be imported or a recipe's model has no contract.
+    ConfigurationError if a file can't be imported, if a recipe's model has no contract, or
+    if that has no feature by which the recipe groups.
     """
     recipes = collect(Recipe, model_training.recipes, extra_folders, lambda r: r.name, lambda r: r.source)
     for recipe in recipes.values():
@@ -82,5 +86,11 @@ def load_recipes(
             raise ConfigurationError(
                 f"{recipe.source} trains {recipe.model!r}, which no contract describes. "
                 f"Contracts: {', '.join(sorted(contracts)) or 'none'}."
+            )
+        features = [column.name for column in contracts[recipe.model].columns]
+        if unknown := [name for name in recipe.group_by if name not in features]:
+            raise ConfigurationError(
+                f"{recipe.source} groups by {', '.join(unknown)}, which {recipe.model!r} does not have. "
+                f"Features: {', '.join(features)}."
             )
     return recipes

@@ -127,7 +127,7 @@ def test_every_sepal_command_that_is_named_is_there(page: Path) -> None:
         }
 
     for code in code_of(page):
-        for command, argument in re.findall(r"(?:^|/)sepal (\w+) ?(\w*)", code):
+        for command, argument in re.findall(r"(?:^|/)sepal (\w+) ?([\w-]*)", code):
             assert command in {*names(app), "models"}, f"{page.name} names sepal {command}"
             if command == "models":
                 assert argument in names(models_app), f"{page.name} names sepal models {argument}"

@@ -1,7 +1,7 @@
 """Judges a fitted pipeline by its recipe's gate, on the held-out rows, beside the champion."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from sklearn.pipeline import Pipeline
@@ -30,8 +30,13 @@ class Verdict:
     state: State
     checks: Sequence[Check] = ()
     notes: Sequence[str] = ()
-    against: str | None = field(default=None)
+    rival: Rival | None = None
     """The champion that it was compared with."""
+
+    @property
+    def against(self) -> str | None:
+        """The name of the champion that it was compared with."""
+        return self.rival.name if self.rival else None
 
     @property
     def reasons(self) -> tuple[str, ...]:
@@ -54,9 +59,9 @@ def judge(
     rules: Sequence[Rule], contract: Contract, own: Losses, held_out: "HeldOut", champion: Champion | None
 ) -> Verdict:
     """The verdict on a version with these losses on the held-out rows."""
-    if not rules:
-        return Verdict("unjudged", notes=("The recipe has no gate.",))
     rival, notes = _rival(contract, held_out, champion)
+    if not rules:
+        return Verdict("unjudged", notes=("The recipe has no gate.", *notes), rival=rival)
     checks = [check for rule in rules if (check := rule.check(own, rival)) is not None]
     outcomes = {check.outcome for check in checks}
     state: State = (
@@ -66,7 +71,7 @@ def judge(
         notes.append(
             f"{len(held_out.rows.y):,} held-out rows are too few to tell: give more, or look and decide."
         )
-    return Verdict(state, checks, notes, rival.name if rival else None)
+    return Verdict(state, checks, notes, rival)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from sklearn.pipeline import Pipeline
 from model_training.gate import check_rules
 from model_training.pipelines.details import GATE, HELD_OUT
 from model_training.pipelines.evaluate import confusion, losses, metrics
+from model_training.pipelines.findings import Findings
 from model_training.pipelines.gate import Champion, HeldOut, judge
 from model_training.recipe import Recipe
 from model_training.tables import TrainingData
@@ -52,14 +53,16 @@ def train(
     algorithm: str | None = None,
     seed: int = DEFAULT_SEED,
     champion: Champion | None = None,
+    report: Callable[[Version, Findings], None] | None = None,
 ) -> Version:
     """Train a version from `data`, and give what `register` made of it.
 
     Without `test_data`, the recipe's share of the rows is kept for the test, drawn by
     `seed` and alike in labels; with it, all of `data` is fitted and `test_data` tests.
     The recipe's gate judges the version on those rows, beside the champion if there is
-    one; the verdict is registered with it. `progress` is told each step in words. The
-    same files and seed give the same metrics and fingerprint.
+    one; the verdict is registered with it. `progress` is told each step in words, and
+    `report`, once the version is registered, what was found. The same files and seed give
+    the same metrics and fingerprint.
 
     Raises NotFoundError for a file or algorithm that is not there, DataError for a file
     that can't be used.
@@ -71,9 +74,13 @@ def train(
     progress(f"Fitting {algorithm} on {len(split.train.y):,} rows")
     pipeline.fit(split.train.X, split.train.y)
     progress(f"Testing on {len(split.test.y):,} rows")
-    draft = _draft(recipe, contract, algorithm, pipeline, split, seed, champion)
+    draft, findings = _draft(recipe, contract, algorithm, pipeline, split, seed, champion)
     progress("Registering the version")
-    return register(draft)
+    version = register(draft)
+    if report is not None:
+        progress("Writing the report")
+        report(version, findings)
+    return version
 
 
 def _read(
@@ -91,7 +98,7 @@ def _read(
     rows = recipe.read(data, contract)
     _check_labels(contract, rows, data)
     if test_data is None:
-        return _split(contract, rows, data, recipe.test_share, seed)
+        return split_rows(contract, rows, data, recipe.test_share, seed)
     progress(f"Reading {test_data}")
     test_rows = recipe.read(test_data, contract)
     return Split(rows, test_rows, fingerprint(rows, test_rows), f"{data}, tested on {test_data}")
@@ -109,7 +116,11 @@ def _check_labels(contract: Contract, rows: TrainingData, data: Path) -> None:
             )
 
 
-def _split(contract: Contract, rows: TrainingData, data: Path, test_share: float, seed: int) -> Split:
+def split_rows(contract: Contract, rows: TrainingData, data: Path, test_share: float, seed: int) -> Split:
+    """Keep a share of the rows for the test, drawn by the seed and alike in labels.
+
+    DataError if they are too few.
+    """
     labels = len(contract.target.names) if isinstance(contract.target, Labels) else 1
     tested = math.ceil(len(rows.y) * test_share)
     if min(tested, len(rows.y) - tested) < labels:
@@ -147,7 +158,7 @@ def _draft(
     split: Split,
     seed: int,
     champion: Champion | None,
-) -> Draft:
+) -> tuple[Draft, Findings]:
     target = contract.target
     mean = None if isinstance(target, Labels) else float(split.train.y.mean())
     rows = np.vstack((split.train.X, split.test.X))
@@ -163,7 +174,7 @@ def _draft(
     }
     if isinstance(target, Labels):
         details["confusion_matrix"] = confusion(target, pipeline, split.test.X, split.test.y)
-    return Draft(
+    draft = Draft(
         model=contract.name,
         algorithm=algorithm,
         pipeline=pipeline,
@@ -178,6 +189,7 @@ def _draft(
         state=verdict.state,
         reasons=verdict.reasons,
     )
+    return draft, Findings(contract, pipeline, split.train, split.test, own, verdict.rival, recipe.group_by)
 
 
 def _metrics(

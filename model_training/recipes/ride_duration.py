@@ -102,4 +102,5 @@ recipe = Recipe(
     algorithms={"linear": linear},
     read=read_rides,
     gate=(AtMostShareOfMeanPredictor(0.60), NotWorseThanChampion("rmse", margin=0.1)),
+    group_by=("pickup_datetime", "PULocationID", "DOLocationID"),
 )

@@ -76,6 +76,13 @@ class Settings(BaseSettings):
         (), description="Folders with further contract files, separated like PATH."
     )
     recipes_path: Folders = Field((), description="Folders with further recipe files, separated like PATH.")
+    artefact_format: Literal["pickle", "skops"] = Field(
+        "pickle", description="How new versions are stored. Versions of either format are loaded."
+    )
+    trusted_types: Names = Field(
+        (),
+        description="Types that may be in a skops file besides those that skops trusts, by commas.",
+    )
 
     gateway_host: str = Field("127.0.0.1", description="Address that the gateway listens on.")
     gateway_port: Port = Field(8000, description="Port that the gateway listens on.")

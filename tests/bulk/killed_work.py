@@ -14,8 +14,9 @@ from typing import Any
 
 from sepal.bulk import work as work_module
 from sepal.bulk.outputs import OUTPUT, REJECTED, Output, Segment
+from sepal.bulk.places import beside, folder_of
 from sepal.bulk.rows import Done, Position
-from sepal.bulk.work import Entry, WorkFolder, beside, folder_of
+from sepal.bulk.work import Entry, WorkFolder
 
 PLAN: dict[str, Any] = {"version": "log_reg_1", "input files": [{"path": "a.csv", "bytes": 7}]}
 N_CHUNKS = 3

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from sepal.bulk.outputs import OUTPUT, REJECTED, Output, Segment
-from sepal.bulk.work import WorkFolder, beside, folder_of
+from sepal.bulk.places import beside, folder_of
+from sepal.bulk.work import WorkFolder
 from sepal.errors import OutputBusyError, ResumeError, StorageError
 from tests.bulk.killed_work import N_CHUNKS, PLAN, entry, make, segments
 

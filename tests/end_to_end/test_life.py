@@ -215,7 +215,7 @@ os.waitpid(started(commands[0]), 0)
 whole = time.monotonic() - began
 for number in range(20):
     pid = started(commands[number % len(commands)])
-    time.sleep(moments.uniform(0, 1.1 * whole))
+    time.sleep(moments.uniform(0, whole))
     os.kill(pid, signal.SIGKILL)
     print(os.waitpid(pid, 0)[1])
 """
@@ -229,7 +229,7 @@ def kill_at_random(place: Place, *commands: Sequence[str]) -> None:
     )
     endings = [line for line in run.stdout.splitlines() if line.isdigit()]
     assert len(endings) == 20
-    assert endings.count(str(signal.SIGKILL.value)) >= 10, "most were killed before they had ended"
+    assert endings.count(str(signal.SIGKILL.value)) >= 3, "some must not have come to their end"
 
 
 def test_a_promotion_killed_at_any_moment_leaves_the_old_or_the_new_champion(place: Place) -> None:

@@ -126,6 +126,8 @@ def test_a_trained_version_is_listed_and_shown(trained: Place) -> None:
     shown = trained.sepal("models", "show", "iris").stdout
     assert "log_loss" in shown
     assert "Iris-virginica" in shown
+    [report] = [line.removeprefix("Report: ") for line in shown.splitlines() if line.startswith("Report: ")]
+    assert Path(report).read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
     missing = trained.sepal("models", "show", "iris", "log_reg_9", check=False)
     assert missing.returncode == 4
     assert "There are: log_reg_1." in missing.stderr
@@ -154,6 +156,7 @@ for command in ("list", "show iris", "compare iris log_reg_1", "promote iris log
 
 def test_every_command_has_help_with_an_example(trained: Place) -> None:
     group = ("list", "show", "compare", "history", "verify", "promote", "rollback", "prune")
+    group += ("import-mlflow", "export")
     for command in (["train"], ["serve"], ["models"], *(["models", name] for name in group)):
         assert "Example: " in trained.sepal(*command, "--help").stdout
     assert trained.sepal("--version").stdout == "sepal 0.1.0\n"

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from pydantic import ValidationError
 
 from sepal.bulk.places import folder_of as work_folder_of
 from sepal.bulk.work import WorkFolder
@@ -116,11 +117,18 @@ def test_a_file_that_can_not_be_used_fails_at_once_with_its_reason(
 
 
 def test_what_nobody_foresaw_is_logged_and_says_nothing_of_itself(
-    worker: Worker, queue: JobQueue, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    worker: Worker,
+    queue: JobQueue,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise NotADirectoryError("a secret")
+
+    monkeypatch.setattr("sepal.jobs.worker.run", fail)
     flowers(tmp_path / "in.csv")
-    (tmp_path / "file").write_text("a secret")
-    job = submit(queue, input=str(tmp_path / "in.csv"), output=f"{tmp_path}/file/out.csv").record
+    job = submit(queue, input=str(tmp_path / "in.csv"), output=f"{tmp_path}/out.csv").record
     found = until_ended(worker, queue, job.identity.id)
     assert found.end is not None
     assert (found.state, found.end.error) == (
@@ -327,5 +335,5 @@ def test_options_that_do_not_go_together_are_told_before_a_job_is_taken_on(queue
         submit(queue, output="/out.csv", partition_by=["species"])
     with pytest.raises(JobError, match="give an output"):
         submit(queue, partition_by=["species"])
-    with pytest.raises(JobError, match="no encoding 'zlib'"):
+    with pytest.raises(ValidationError, match="no encoding 'zlib'"):
         submit(queue, encoding="zlib")

@@ -25,7 +25,7 @@ class Drafts(list[Draft]):
             created_at=datetime(2026, 1, 1),
             artefact_sha256="",
             libraries={},
-            **{name: value for name, value in vars(draft).items() if name not in ("pipeline", "evaluator")},
+            **{name: value for name, value in vars(draft).items() if name in Version.__dataclass_fields__},
         )
 
 

@@ -45,13 +45,13 @@ recipe = Recipe(model="wine", default_data="wine.csv", algorithms={"log_reg": lo
 '''
 
 
-def _write(folder: Path, name: str, text: str) -> Path:
+def write(folder: Path, name: str, text: str) -> Path:
     folder.mkdir(exist_ok=True)
     (folder / name).write_text(text)
     return folder
 
 
-def _wine_table(path: Path) -> Path:
+def wine_table(path: Path) -> Path:
     from sklearn.datasets import load_wine
 
     wine = load_wine()
@@ -64,12 +64,12 @@ def _wine_table(path: Path) -> Path:
 
 
 def test_a_third_model_is_a_contract_file_and_a_recipe_file(tmp_path: Path, drafts: Drafts) -> None:
-    contracts = load_contracts([_write(tmp_path / "contracts", "wine.py", WINE_CONTRACT)])
-    recipes = load_recipes(contracts, [_write(tmp_path / "recipes", "wine.py", WINE_RECIPE)])
+    contracts = load_contracts([write(tmp_path / "contracts", "wine.py", WINE_CONTRACT)])
+    recipes = load_recipes(contracts, [write(tmp_path / "recipes", "wine.py", WINE_RECIPE)])
     version = train(
         recipes["wine"],
         contracts["wine"],
-        data=_wine_table(tmp_path / "wine.csv"),
+        data=wine_table(tmp_path / "wine.csv"),
         register=drafts.register,
         progress=lambda step: None,
     )
@@ -80,7 +80,7 @@ def test_a_third_model_is_a_contract_file_and_a_recipe_file(tmp_path: Path, draf
 def test_two_recipes_of_one_model_are_refused_naming_both_files(
     tmp_path: Path, contracts: dict[str, Contract]
 ) -> None:
-    folder = _write(tmp_path / "recipes", "again.py", WINE_RECIPE.replace("wine", "iris"))
+    folder = write(tmp_path / "recipes", "again.py", WINE_RECIPE.replace("wine", "iris"))
     with pytest.raises(DuplicateNameError) as refused:
         load_recipes(contracts, [folder])
     assert str(folder / "again.py") in str(refused.value)
@@ -90,7 +90,7 @@ def test_two_recipes_of_one_model_are_refused_naming_both_files(
 def test_a_recipe_without_a_contract_is_refused_naming_its_file(
     tmp_path: Path, contracts: dict[str, Contract]
 ) -> None:
-    folder = _write(tmp_path / "recipes", "wine.py", WINE_RECIPE)
+    folder = write(tmp_path / "recipes", "wine.py", WINE_RECIPE)
     with pytest.raises(ConfigurationError, match=r"wine\.py trains 'wine', which no contract describes"):
         load_recipes(contracts, [folder])
 

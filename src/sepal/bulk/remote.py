@@ -75,7 +75,7 @@ def _copy(source: Path, filesystem: Any, target: str) -> str:  # noqa: ANN401 (p
 
 
 def _copy_whole(source: Path, filesystem: Any, target: str) -> str:  # noqa: ANN401
-    with source.open("rb") as file, filesystem.open_output_stream(target) as stream:
+    with source.open("rb") as file, filesystem.open_output_stream(target, compression=None) as stream:
         while data := file.read(1 << 22):
             stream.write(data)
     return target

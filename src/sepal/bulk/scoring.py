@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from sepal.bulk.answers import Model, Summary
+from sepal.bulk.answers import Answers, Model, Summary
 from sepal.bulk.rows import Indices, Rejected, Rows
-from sepal.errors import DataError
+from sepal.errors import ArtefactError, DataError
 from sepal.scoring.columns import Encoded, encode
 from sepal.scoring.matrix import Matrix
 
@@ -51,7 +51,7 @@ class Scorer:
     def score(self, rows: Rows) -> Scored:
         """Score the rows that the contract takes; reject the others, each for the first of its faults."""
         matrix, kept, rejected = self._encode(rows)
-        answers = self.model.answer(matrix)
+        answers = self._answers(matrix, rows.lines)
         if answers.finite is not None:
             name = answers.columns[0].name
             rejected += _rejections(rows, kept[~answers.finite], [(name, "the model gives no number")])
@@ -69,6 +69,17 @@ class Scorer:
             sorted([*rows.rejected, *rejected], key=lambda row: row.line),
             answers.summary(answers.finite),
         )
+
+    def _answers(self, matrix: Matrix, lines: Indices) -> Answers:
+        try:
+            return self.model.answer(matrix)
+        except MemoryError:
+            raise
+        except Exception as error:
+            raise ArtefactError(
+                f"{self.model.version.tag} fails on rows of {self.stem}, among lines {lines[0]:,} to "
+                f"{lines[-1]:,}, that its contract takes: {error}. Mend the contract or the model."
+            ) from error
 
     def _encode(self, rows: Rows) -> tuple[Matrix, Indices, list[Rejected]]:
         """The sound rows as a matrix, which of all rows they are, and the rejections of the others."""

@@ -6,9 +6,10 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
-from sepal.cli import moves, trials
+from sepal.cli import exchange, moves, trials
 from sepal.cli.moves import Model
 from sepal.cli.terminal import console, say, show
+from sepal.cli.training import say_report
 from sepal.contracts.catalogue import load_contracts, pick
 from sepal.errors import TamperedError
 from sepal.settings import Settings, load_settings
@@ -56,6 +57,7 @@ def show_version(
     with Registry.open(_settings(model)) as registry:
         found = registry.version(model, version) if version else registry.champion(model)
     console.print(report(found))
+    say_report(registry, found)
 
 
 @app.command("compare", epilog="Example: `sepal models compare iris rand_forest_2`")
@@ -127,4 +129,10 @@ app.command("rollback", epilog="Example: `sepal models rollback iris --why 'comp
     moves.rollback
 )
 app.command("prune", epilog="Example: `sepal models prune --keep 10`")(moves.prune)
+app.command(
+    "import-mlflow", epilog="Example: `sepal models import-mlflow iris models:/iris@champion --why new`"
+)(exchange.import_mlflow)
+app.command("export", epilog="Example: `sepal models export iris log_reg_1 --format onnx`")(
+    exchange.export_version
+)
 app.add_typer(trials.app, name="trial", epilog="Example: `sepal models trial iris rand_forest_2 --shadow`")

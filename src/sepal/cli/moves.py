@@ -32,7 +32,7 @@ def promote(
     """
     from sepal.registry import Registry, lifecycle
 
-    settings, contract, reason = _prepare(model, why)
+    settings, contract, reason = prepare(model, why)
     with Registry.open(settings) as registry:
         check = check_of(registry, contract)
         _tell(lifecycle.promote(registry, model, version, reason, check, force=force))
@@ -42,7 +42,7 @@ def rollback(model: Model, why: Why = None) -> None:
     """Make the champion before this one champion again; once more, the one before that."""
     from sepal.registry import Registry, lifecycle
 
-    settings, contract, reason = _prepare(model, why)
+    settings, contract, reason = prepare(model, why)
     with Registry.open(settings) as registry:
         _tell(lifecycle.roll_back(registry, model, reason, check_of(registry, contract)))
 
@@ -69,7 +69,7 @@ def prune(
         say("Nothing to remove.")
 
 
-def _prepare(model: str, why: str | None) -> tuple[Settings, Contract, str]:
+def prepare(model: str, why: str | None) -> tuple[Settings, Contract, str]:
     """The settings, the model's contract, and a reason, asked for if somebody is there to ask."""
     settings = load_settings()
     contract = pick(load_contracts(settings.contracts_path), model, "model")

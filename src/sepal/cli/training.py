@@ -1,5 +1,6 @@
 """What `sepal train` does: trains a version, says what its gate found, and promotes it if asked to."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from sepal.errors import NoChampionError, RejectedError, UndecidedError
 from sepal.settings import Settings
 
 if TYPE_CHECKING:
+    from model_training.pipelines.findings import Findings
     from model_training.pipelines.gate import Champion
     from sepal.registry import Registry, Version
 
@@ -49,10 +51,32 @@ def train_version(
                 register=registry.register,
                 progress=progress,
                 champion=champion,
+                report=lambda version, findings: write_report_or_say(registry, version, findings),
             )
     console.print(report(version))
+    say_report(registry, version)
     with Registry.open(settings) as registry:
+        _log_to_mlflow(registry, contract, version)
         _tell(registry, contract, version, champion, promote=promote)
+
+
+def say_report(registry: "Registry", version: "Version") -> None:
+    """Say where the report of a version is, if it has one."""
+    from sepal.registry.artefacts import REPORT
+
+    path = registry.artefacts.folder(version.tag) / REPORT
+    if path.is_file():
+        say(f"Report: {path}")
+
+
+def write_report_or_say(registry: "Registry", version: "Version", findings: "Findings") -> None:
+    """Write the report of a version that is registered already; if that fails, say so and go on."""
+    from model_training.pipelines.report.file import write_report
+
+    try:
+        write_report(version, findings, registry.artefacts.folder(version.tag))
+    except Exception as error:  # noqa: BLE001 (whatever it is, the version is registered)
+        say(f"{version.tag} is registered, but its report could not be written: {error!r}")
 
 
 def _champion(registry: "Registry", model: str) -> "Champion | None":
@@ -102,6 +126,16 @@ def _tell(
         say(f"{version.name} is the champion of {version.model}, its first.")
     else:
         say(f"{_champion_said(champion)} To promote this version: {by_hand}")
+
+
+def _log_to_mlflow(registry: "Registry", contract: Contract, version: "Version") -> None:
+    if os.environ.get("MLFLOW_TRACKING_URI"):
+        from model_training.mlflow.log import log_training
+        from sepal.registry.artefacts import REPORT
+
+        html = registry.artefacts.folder(version.tag) / REPORT
+        if said := log_training(contract, version, registry.artefacts.load, [html]):
+            say(said)
 
 
 def _champion_said(champion: "Champion | None") -> str:

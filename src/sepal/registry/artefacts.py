@@ -1,4 +1,4 @@
-"""Artefacts: fitted pipelines as pickles in BentoML's model store, checked before they are loaded."""
+"""Artefacts: fitted pipelines as files in BentoML's model store, checked before they are loaded."""
 
 import fcntl
 import hashlib
@@ -10,7 +10,7 @@ import pickle
 import platform
 import shutil
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +19,18 @@ from types import ModuleType
 from typing import Any
 
 from sepal.errors import ArtefactError
-from sepal.registry.versions import Version
+from sepal.registry import skops_format
+from sepal.registry.versions import Format, Version
 
-ARTEFACT = "model.pkl"
+FILES: Mapping[Format, str] = {"pickle": "model.pkl", "skops": "model.skops"}
+"""The artefact's file in each format."""
+
+STORED_AS = "artefact"
+"""Under this name a version's details have its artefact's format and file, unless it is a pickle."""
+
 EVALUATOR = "evaluator.npz"
+REPORT = "report.html"
+"""The report of a version's training, beside its artefact; it comes later, and may be missing."""
 EVALUATOR_SHA256 = "evaluator_sha256"
 """Under this name a version's details have the SHA-256 of its dumped evaluator."""
 
@@ -43,44 +51,58 @@ class ArtefactStore:
 
     BentoML's own functions take no locks and rewrite files in place, so a folder is
     made elsewhere and moved to its place by one rename.
+
+    New artefacts are written in the format `writes`; those of every format are read. Of a
+    skops file only `trusted` types are loaded.
     """
 
-    def __init__(self, bentoml_home: Path) -> None:
+    def __init__(
+        self, bentoml_home: Path, writes: Format = "pickle", trusted: Collection[str] = ()
+    ) -> None:
         self.home = bentoml_home
+        self._writes = writes
+        self._trusted = trusted
 
-    def path(self, tag: str) -> Path:
+    def path(self, tag: str, stored_as: Format = "pickle") -> Path:
         """Where the artefact of a tag `MODEL:VERSION` is, or would be."""
-        return self.folder(tag) / ARTEFACT
+        return self.folder(tag) / FILES[stored_as]
 
     @contextmanager
     def stage(self, pipeline: object, evaluator: bytes | None = None) -> Iterator["StagedArtefact"]:
         """Write a pipeline to a folder of its own, durably; the folder is gone at the end."""
-        pickled = pickle.dumps(pipeline, protocol=5)
-        _refuse_homeless_classes(pickled)
+        content = self._dumped(pipeline)
         with _locked_folder(self.home / "staging") as folder:
             _import_bentoml()
-            _write_durably(folder / ARTEFACT, pickled)
+            _write_durably(folder / FILES[self._writes], content)
             if evaluator is not None:
                 _write_durably(folder / EVALUATOR, evaluator)
-            yield StagedArtefact(self, folder, hashlib.sha256(pickled).hexdigest())
+            yield StagedArtefact(self, folder, hashlib.sha256(content).hexdigest(), self._writes)
 
     def load(self, version: Version) -> Any:  # noqa: ANN401 (any scikit-learn estimator)
         """Load a version's pipeline, once its checksum and library versions are found to match.
 
         Raises ArtefactError naming the version and what is wrong with it.
         """
-        pickled = self._read_checked(version, ARTEFACT, version.artefact_sha256)
+        content = self.content(version)
         _check_libraries(version)
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             try:
-                return pickle.loads(pickled)  # noqa: S301 (the checksum is the registry's)
+                if stored_as(version) == "skops":
+                    return skops_format.loads(content, self._trusted, version.tag)
+                return pickle.loads(content)  # noqa: S301 (the checksum is the registry's)
+            except ArtefactError:
+                raise
             except Exception as error:
                 raise ArtefactError(f"{version.tag} can't be loaded: {error}.") from error
 
+    def content(self, version: Version) -> bytes:
+        """A version's artefact as it was registered; ArtefactError if it is not there, or another."""
+        return self._read_checked(version, FILES[stored_as(version)], version.artefact_sha256)
+
     def check(self, version: Version) -> None:
         """Raise ArtefactError if a file of a version is not there, or not as it was registered."""
-        self._read_checked(version, ARTEFACT, version.artefact_sha256)
+        self.content(version)
         if (sha256 := version.details.get(EVALUATOR_SHA256)) is not None:
             self._read_checked(version, EVALUATOR, sha256)
 
@@ -91,9 +113,18 @@ class ArtefactStore:
         """
         if (sha256 := version.details.get(EVALUATOR_SHA256)) is None:
             return None
-        self._read_checked(version, ARTEFACT, version.artefact_sha256)
+        self.content(version)
         _check_libraries(version)
         return self._read_checked(version, EVALUATOR, sha256)
+
+    def _dumped(self, pipeline: object) -> bytes:
+        """A pipeline in the format that is written, once it is known that it can be loaded again."""
+        if self._writes == "pickle":
+            return pickled(pipeline)
+        content = skops_format.dumps(pipeline)
+        _refuse_homeless(skops_format.untrusted_types(content))
+        skops_format.loads(content, self._trusted, "The pipeline")
+        return content
 
     def _read_checked(self, version: Version, name: str, sha256: str) -> bytes:
         path = self.folder(version.tag) / name
@@ -132,6 +163,7 @@ class StagedArtefact:
     store: ArtefactStore
     folder: Path
     sha256: str
+    stored_as: Format
 
     def publish(self, tag: str) -> None:
         """Move it to its place in the store, with what BentoML wants to know beside it.
@@ -141,7 +173,7 @@ class StagedArtefact:
         set aside, not destroyed.
         """
         made = _make_bentoml_model(self.folder, tag)
-        for name in (ARTEFACT, EVALUATOR):
+        for name in (*FILES.values(), EVALUATOR):
             if (self.folder / name).exists():
                 (self.folder / name).rename(made / name)
         flush_folder(made)
@@ -194,11 +226,37 @@ class _Names(pickle.Unpickler):
         return super().find_class(module, name)
 
 
-def _refuse_homeless_classes(pickled: bytes) -> None:
-    """Refuse a pipeline that the model server could not load: it has no training code."""
-    names = _Names(pickled)
+def pickled(pipeline: object) -> bytes:
+    """A pipeline as a pickle; ArtefactError if it needs code that the model server lacks."""
+    try:
+        content = pickle.dumps(pipeline, protocol=5)
+    except (pickle.PicklingError, AttributeError, TypeError) as error:
+        raise ArtefactError(
+            f"The pipeline can't be stored: {error}. It holds a function or an object that is not in any "
+            "installed package. Build it from scikit-learn's and numpy's own parts, or from such a package."
+        ) from error
+    _refuse_homeless(f"{module}.{name}" for module, name in needed(content))
+    return content
+
+
+def needed(content: bytes) -> set[tuple[str, str]]:
+    """The modules that a pickle needs and the names in them, found by unpickling it."""
+    names = _Names(content)
     names.load()
-    homeless = sorted(f"{m}.{n}" for m, n in names.needed if m.startswith(_NOT_AT_THE_SERVER))
+    return names.needed
+
+
+def stored_as(version: Version) -> Format:
+    """The format of a version's artefact."""
+    known = version.details.get(STORED_AS, {}).get("format", "pickle")
+    if known not in FILES:
+        raise ArtefactError(f"{version.tag} is stored as {known!r}, which this release does not know.")
+    return "skops" if known == "skops" else "pickle"
+
+
+def _refuse_homeless(names: Iterable[str]) -> None:
+    """Refuse a pipeline that the model server could not load: it has no training code."""
+    homeless = sorted(name for name in names if name.startswith(_NOT_AT_THE_SERVER))
     if homeless:
         raise ArtefactError(
             f"The pipeline contains {', '.join(homeless)}, which the model server does not have. "

@@ -18,9 +18,9 @@ from sqlalchemy import (
 )
 
 from sepal.registry import tables
-from sepal.registry.artefacts import EVALUATOR_SHA256, libraries
+from sepal.registry.artefacts import EVALUATOR_SHA256, FILES, STORED_AS, libraries
 from sepal.registry.audit import now
-from sepal.registry.versions import Draft, Version
+from sepal.registry.versions import Draft, Format, Version
 
 
 def next_number(connection: Connection, model: str) -> int:
@@ -34,9 +34,11 @@ def next_number(connection: Connection, model: str) -> int:
     return int(connection.execute(take.returning(tables.models.c.last_number)).scalar_one())
 
 
-def made_of(draft: Draft, number: int, sha256: str) -> Version:
+def made_of(draft: Draft, number: int, sha256: str, stored_as: Format = "pickle") -> Version:
     """The version that a draft becomes."""
     details = draft.details
+    if stored_as != "pickle":
+        details = {**details, STORED_AS: {"format": stored_as, "file": FILES[stored_as]}}
     if draft.evaluator is not None:
         details = {**details, EVALUATOR_SHA256: hashlib.sha256(draft.evaluator).hexdigest()}
     return Version(

@@ -30,7 +30,10 @@ class Registry:
         """The registry that the settings name."""
         database = Database(settings.database)
         try:
-            yield cls(database, ArtefactStore(settings.bentoml_home))
+            yield cls(
+                database,
+                ArtefactStore(settings.bentoml_home, settings.artefact_format, settings.trusted_types),
+            )
         finally:
             database.close()
 
@@ -42,7 +45,8 @@ class Registry:
     def register(self, draft: Draft) -> Version:
         """Make a draft the next version of its model.
 
-        It becomes champion if the model has none, unless it has a gate and did not pass.
+        It becomes champion if the model has none, unless it has a gate and did not pass, or
+        the draft says otherwise.
 
         The artefact is complete on disk before anything speaks of it. Then, under the
         database's write lock: take the next number, give the artefact its place, record
@@ -51,11 +55,11 @@ class Registry:
         """
         with self.artefacts.stage(draft.pipeline, draft.evaluator) as staged, self.writing() as connection:
             number = records.next_number(connection, draft.model)
-            version = records.made_of(draft, number, staged.sha256)
+            version = records.made_of(draft, number, staged.sha256, staged.stored_as)
             staged.publish(version.tag)
             version = records.record(connection, version)
-            audit.append(connection, "register", version, f"trained on {version.data_source}")
-            lacks = records.aliased(connection, version.model, CHAMPION) is None
+            audit.append(connection, "register", version, draft.why or f"trained on {version.data_source}")
+            lacks = records.aliased(connection, version.model, CHAMPION) is None and not draft.only_by_hand
             if lacks and version.state in ("passed", "unjudged"):
                 records.point(connection, CHAMPION, version)
                 why = "the first version" if number == 1 else "the first that its gate let pass"

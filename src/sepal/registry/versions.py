@@ -11,6 +11,9 @@ Metrics = Mapping[str, Mapping[str, float]]
 State: TypeAlias = Literal["passed", "undecided", "rejected", "unjudged"]
 """What a version's quality gate found. Unjudged: the recipe has no gate, or had none then."""
 
+Format: TypeAlias = Literal["pickle", "skops"]
+"""How an artefact is stored."""
+
 
 @dataclass(frozen=True)
 class Draft:
@@ -19,7 +22,9 @@ class Draft:
     `data_fingerprint` is the SHA-256 of the rows it was fitted and tested on; `details`
     holds what is no single number, such as a confusion matrix, as JSON. `evaluator` is the
     pipeline as `scoring.linear` dumps it, if it can and that is proven to answer alike.
-    `reasons` say why its gate did not let it pass.
+    `reasons` say why its gate did not let it pass. `why` is kept in the audit trail, which
+    else tells what it was trained on. One that is `only_by_hand` does not become champion by
+    being the first.
     """
 
     model: str
@@ -35,6 +40,8 @@ class Draft:
     evaluator: bytes | None = None
     state: State = "unjudged"
     reasons: tuple[str, ...] = ()
+    why: str | None = None
+    only_by_hand: bool = False
 
 
 @dataclass(frozen=True)

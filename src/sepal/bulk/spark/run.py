@@ -15,7 +15,7 @@ from sepal.bulk.plan import Plan
 from sepal.bulk.run import prepare
 from sepal.bulk.scoring import no_rows
 from sepal.bulk.spark.layout import COUNTS, KIND, ORDER, REJECTED, SCORED, Layout, layout_of
-from sepal.bulk.spark.places import Place, check_apart
+from sepal.bulk.spark.publishing import Place, check_apart
 from sepal.bulk.spark.session import about_pandas_3_silent, opened, told_shortly
 from sepal.bulk.spark.shipment import Packed, Shipment, Span
 from sepal.bulk.spark.tasks import Batches, cutting, scoring

@@ -20,7 +20,7 @@ from sepal.bulk.plan import Plan, Sizes
 from sepal.bulk.rows import Position
 from sepal.contracts import Contract
 from sepal.contracts.catalogue import load_contracts
-from sepal.registry.artefacts import ARTEFACT, EVALUATOR, ArtefactStore
+from sepal.registry.artefacts import EVALUATOR, FILES, ArtefactStore, stored_as
 from sepal.registry.versions import Version
 from sepal.settings import Settings
 
@@ -54,6 +54,7 @@ class Shipment:
     job: Job
     version: Version
     artefact: Mapping[str, bytes]
+    trusted: Sequence[str]
     compiled: bool
     contract_source: bytes | None
     files: Sequence[FileName]
@@ -65,12 +66,13 @@ class Shipment:
     def of(cls, plan: Plan, model: Model, settings: Settings) -> "Shipment":
         """What the executors need for a plan."""
         version = model.version
-        folder = ArtefactStore(settings.bentoml_home).path(version.tag).parent
-        names = [name for name in (ARTEFACT, EVALUATOR) if (folder / name).exists()]
+        folder = ArtefactStore(settings.bentoml_home).folder(version.tag)
+        names = [name for name in (FILES[stored_as(version)], EVALUATOR) if (folder / name).exists()]
         return cls(
             plan.job,
             version,
             {name: (folder / name).read_bytes() for name in names},
+            settings.trusted_types,
             settings.compiled_scoring == "on",
             _source_of(plan.contract),
             [FileName(file.path, file.size, file.modified) for file in plan.files],
@@ -103,8 +105,8 @@ class Shipment:
         return load_contracts([folder])[self.version.model]
 
     def _model(self, contract: Contract, folder: Path) -> Model:
-        artefacts = ArtefactStore(folder)
-        place = artefacts.path(self.version.tag).parent
+        artefacts = ArtefactStore(folder, trusted=self.trusted)
+        place = artefacts.folder(self.version.tag)
         place.mkdir(parents=True)
         for name, content in self.artefact.items():
             (place / name).write_bytes(content)
