@@ -2,15 +2,21 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: serve test train lint bench bench-bulk clean
+.PHONY: serve test test-slow train lint bench bench-bulk clean
 
 serve: .venv/.serve ## both tiers, with a champion trained for each model that has none
 	@exec $(BIN)/sepal serve --train-missing
 
-test: .venv/.develop ## the whole test suite, with coverage
-	$(BIN)/pytest --numprocesses 2 --dist loadgroup --cov --cov-report=
-	@$(BIN)/coverage report --fail-under=90
+# What only slow tests run is left out of the coverage.
+NOT_COVERED := src/sepal/bulk/spark/*,model_training/mlflow/*,src/sepal/model_server/shadow.py
+
+test: .venv/.develop ## the test suite without its slow part, with coverage
+	$(BIN)/pytest --numprocesses 2 --dist loadgroup -m "not slow" --cov --cov-report=
+	@$(BIN)/coverage report --fail-under=90 --omit='$(NOT_COVERED)'
 	@$(BIN)/coverage report --fail-under=100 --include='src/sepal/gateway/*,src/sepal/contracts/*' > /dev/null || { echo "Gateway or contracts are not wholly covered."; exit 1; }
+
+test-slow: .venv/.develop ## the tests that take minutes: kills, Spark, MLflow, jobs, swaps, trials
+	$(BIN)/pytest --numprocesses 2 --dist loadgroup -m slow
 
 train: .venv/.serve ## new versions of the models that the project ships
 	$(BIN)/sepal train iris

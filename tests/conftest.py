@@ -11,6 +11,27 @@ from sepal.settings import Settings
 from tests.drafts import draft_of, small_pipeline
 
 
+SLOW = (
+    "bulk/test_score_resumed.py",
+    "bulk/test_spark.py",
+    "bulk/test_work.py",
+    "end_to_end/test_jobs.py",
+    "end_to_end/test_life.py",
+    "end_to_end/test_mlflow.py",
+    "end_to_end/test_trials.py",
+    "model_training/test_mlflow_imports.py",
+    "model_training/test_notebooks.py",
+    "model_training/test_report_in_a_browser.py",
+)
+"""Files of tests that take minutes, mostly because they kill and start processes again and again."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.relative_to(Path(__file__).parent).as_posix() in SLOW:
+            item.add_marker("slow")
+
+
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     return Settings(data_dir=tmp_path)
