@@ -10,7 +10,6 @@ from sepal.registry import Draft, Registry, Version
 from sepal.settings import Settings
 from tests.drafts import draft_of, small_pipeline
 
-
 SLOW = (
     "bulk/test_score_resumed.py",
     "bulk/test_spark.py",
