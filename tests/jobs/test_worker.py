@@ -192,7 +192,7 @@ def test_a_job_that_runs_is_cancelled_at_a_chunk_and_leaves_nothing(
 def test_a_worker_that_is_stopped_puts_its_job_back_and_the_next_goes_on(
     worker: Worker, queue: JobQueue, jobs_settings: Settings, tmp_path: Path, said: list[str]
 ) -> None:
-    frame = flowers(tmp_path / "in.csv", 400_000)
+    frame = flowers(tmp_path / "in.csv", 2_000_000)
     output = tmp_path / "out.csv"
     job = submit(queue, input=str(tmp_path / "in.csv"), output=str(output)).record
     running = threading.Thread(target=worker.work)
