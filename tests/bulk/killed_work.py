@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from sepal import durable
 from sepal.bulk import work as work_module
 from sepal.bulk.outputs import OUTPUT, REJECTED, Output, Segment
 from sepal.bulk.places import beside, folder_of
@@ -81,7 +82,7 @@ def _make_killed_at(line: int, output: Path, kind: str) -> bool:
 
         def count(frame: FrameType, event: str, argument: object) -> Any:  # noqa: ANN401 (a trace function)
             nonlocal left
-            if frame.f_code.co_filename != work_module.__file__:
+            if frame.f_code.co_filename not in (work_module.__file__, durable.__file__):
                 return None
             if event == "line":
                 left -= 1

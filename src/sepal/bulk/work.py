@@ -25,6 +25,7 @@ from typing import IO, Any
 from sepal.bulk.outputs import OUTPUT, REJECTED, Output, Segment
 from sepal.bulk.places import beside
 from sepal.bulk.rows import Done, Position
+from sepal.durable import flush, flush_folder, write
 from sepal.errors import OutputBusyError, ResumeError, StorageError
 
 _PLAN, _JOURNAL, _LOCK, _MANIFEST = "plan.json", "journal.jsonl", "lock", "manifest.json"
@@ -60,7 +61,7 @@ class _Part:
             self.groups.append((footer, self.length))
         with self.path.open("ab") as file:
             file.write(data)
-            _flush(file)
+            flush(file)
         self.hash.update(data)
         self.length += len(data)
 
@@ -109,7 +110,7 @@ class WorkFolder:
             ]
         assert self._journal is not None  # noqa: S101 (open from _resume to _close)
         self._journal.write(json.dumps({**asdict(entry), "parts": touched}).encode() + b"\n")
-        _flush(self._journal)
+        flush(self._journal)
         self.entries.append(entry)
 
     def has(self, path: str) -> bool:
@@ -126,7 +127,7 @@ class WorkFolder:
         if self._output.partition_by:
             (self.folder / OUTPUT).mkdir(exist_ok=True)  # of no rows, an empty folder
         complete = {**manifest, "files": files}
-        _write_durably(self.folder / _MANIFEST, json.dumps(complete, indent=2).encode() + b"\n")
+        write(self.folder / _MANIFEST, json.dumps(complete, indent=2).encode() + b"\n")
         return complete
 
     @staticmethod
@@ -187,7 +188,7 @@ class WorkFolder:
     def _check_plan(self, plan: Mapping[str, Any]) -> None:
         path = self.folder / _PLAN
         if not path.exists():
-            _write_durably(path, json.dumps(plan).encode())
+            write(path, json.dumps(plan).encode())
             return
         begun, plan = json.loads(path.read_bytes()), json.loads(json.dumps(plan))
         if differing := [name for name in plan if begun.get(name) != plan[name]]:
@@ -276,15 +277,6 @@ def discard(folder: Path) -> None:
             shutil.rmtree(folder)
 
 
-def flush_folder(folder: Path) -> None:
-    """Make the names in a folder survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Have a work folder alone, made if it is not there; OutputBusyError naming who else has it."""
@@ -361,21 +353,6 @@ def _set_aside(output: Path, place: Path) -> None:
     """Make room for a folder, which a rename does not replace."""
     if output.exists():
         output.replace(place)
-
-
-def _flush(file: IO[bytes]) -> None:
-    file.flush()
-    os.fsync(file.fileno())
-
-
-def _write_durably(path: Path, content: bytes) -> None:
-    """Write a file that is there whole or not at all."""
-    new = path.with_name(f"{path.name}.new")
-    with new.open("wb") as file:
-        file.write(content)
-        _flush(file)
-    new.rename(path)
-    flush_folder(path.parent)
 
 
 @contextmanager

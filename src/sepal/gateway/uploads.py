@@ -1,7 +1,6 @@
 """Receives files onto the disk, never whole in memory; what breaks off leaves nothing."""
 
 import hashlib
-import os
 import secrets
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from fastapi import HTTPException
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
+from sepal.durable import flush, flush_folder
 from sepal.errors import ClientGoneError, OverloadedError, StorageError
 from sepal.jobs import folders
 from sepal.settings import Settings
@@ -33,7 +33,7 @@ class Upload:
                 if not folder.is_dir():
                     raise
                 folders.remove(self.folder)
-            _flush(folder.parent)
+            flush_folder(folder.parent)
 
 
 class Uploads:
@@ -71,9 +71,8 @@ async def _write(chunks: AsyncIterator[bytes], path: Path) -> str:
             size += await run_in_threadpool(file.write, chunk)
         if not size:
             raise HTTPException(400, "The body is empty. Send a file to score.")
-        await run_in_threadpool(file.flush)
-        await run_in_threadpool(os.fsync, file.fileno())
-    await run_in_threadpool(_flush, path.parent)
+        await run_in_threadpool(flush, file)
+    await run_in_threadpool(flush_folder, path.parent)
     return digest.hexdigest()
 
 
@@ -83,12 +82,3 @@ def _told() -> Iterator[None]:
         yield
     except OSError as error:
         raise StorageError(f"The file can't be kept: {error.strerror}.") from error
-
-
-def _flush(folder: Path) -> None:
-    """Make the names in a folder survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

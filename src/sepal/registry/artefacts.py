@@ -18,6 +18,7 @@ from tempfile import mkdtemp
 from types import ModuleType
 from typing import Any
 
+from sepal.durable import flush_folder, write
 from sepal.errors import ArtefactError
 from sepal.registry import skops_format
 from sepal.registry.versions import Format, Version
@@ -73,9 +74,9 @@ class ArtefactStore:
         content = self._dumped(pipeline)
         with _locked_folder(self.home / "staging") as folder:
             _import_bentoml()
-            _write_durably(folder / FILES[self._writes], content)
+            write(folder / FILES[self._writes], content)
             if evaluator is not None:
-                _write_durably(folder / EVALUATOR, evaluator)
+                write(folder / EVALUATOR, evaluator)
             yield StagedArtefact(self, folder, hashlib.sha256(content).hexdigest(), self._writes)
 
     def load(self, version: Version) -> Any:  # noqa: ANN401 (any scikit-learn estimator)
@@ -292,19 +293,3 @@ def _sweep(parent: Path) -> None:
                 shutil.rmtree(folder)
         except OSError:
             continue  # somebody works in it, or is removing it
-
-
-def _write_durably(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def flush_folder(folder: Path) -> None:
-    """Make the names in a folder survive a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -8,7 +8,8 @@ Killed in between, the next writer sees by the record which way it went.
 import shutil
 from collections.abc import Callable
 
-from sepal.registry.artefacts import ArtefactStore, flush_folder
+from sepal.durable import flush_folder
+from sepal.registry.artefacts import ArtefactStore
 
 _ASIDE = "aside"
 

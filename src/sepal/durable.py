@@ -1,0 +1,30 @@
+"""Makes what is written survive a power cut; the standard library alone."""
+
+import os
+from pathlib import Path
+from typing import IO
+
+
+def flush(file: IO[bytes]) -> None:
+    """Have what was written to an open file on the disk."""
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def flush_folder(folder: Path) -> None:
+    """Have the names in a folder on the disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write(path: Path, content: bytes) -> None:
+    """Write a file that is there whole or not at all."""
+    new = path.with_name(f"{path.name}.new")
+    with new.open("wb") as file:
+        file.write(content)
+        flush(file)
+    new.rename(path)
+    flush_folder(path.parent)
