@@ -16,7 +16,8 @@ from sepal.cli.models import app as models_app
 from sepal.contracts.catalogue import load_contracts
 from sepal.errors import SepalError
 from sepal.registry import Registry
-from sepal.scoring.scorer import example_rows, load_version
+from sepal.scoring.matrix import example_rows
+from sepal.scoring.scorer import load_version
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"

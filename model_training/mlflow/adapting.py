@@ -14,8 +14,8 @@ from model_training.tables import Floats
 from sepal.contracts import Contract, Labels
 from sepal.errors import ArtefactError, SepalError
 from sepal.scoring.adapters import Column, Form, NamedClassifier, NamedRegressor
+from sepal.scoring.matrix import example_rows
 from sepal.scoring.proof import random_rows
-from sepal.scoring.scorer import example_rows
 
 SAMPLE_ROWS = 2_000
 """Random rows that a model must answer before it is registered."""

@@ -77,18 +77,18 @@ def draft_of(
     if judged is not None:
         progress(f"Judging it on {len(judged.rows.y):,} rows of {judged.source}")
     verdict, measured, details = _judge(contract, recipe, taken, judged, champion)
-    rows = random_rows(contract) if judged is None else judged.rows.X
+    agrees = compiled_agrees(contract, taken, random_rows(contract) if judged is None else judged.rows.X)
     return Draft(
         model=contract.name,
         algorithm=options.algorithm or _algorithm(pipeline),
         pipeline=taken,
-        evaluator=dumped_evaluator(contract, taken, rows),
+        evaluator=dumped_evaluator(contract, taken) if agrees else None,
         contract_signature=contract.signature,
         metrics=measured,
         details={
             MLFLOW: {**artefact.origin, **_input(artefact, taken)},
             GATE: verdict.as_details(),
-            AGREES: compiled_agrees(contract, taken, rows),
+            AGREES: agrees,
             **details,
         },
         data_source=f"MLflow {artefact.source}",

@@ -17,7 +17,7 @@ from model_training.pipelines.report import report
 from sepal.contracts import Contract, Labels
 from sepal.errors import SepalError
 from sepal.registry.versions import Version
-from sepal.scoring.scorer import example_rows
+from sepal.scoring.matrix import example_rows
 
 _LONGEST = 500
 """Characters of a parameter's value, which every MLflow server takes."""

@@ -165,12 +165,13 @@ def _draft(
     held_out = HeldOut(split.test, fingerprint(split.test), mean)
     own = losses(target, pipeline, split.test.X, split.test.y, mean)
     verdict = judge(recipe.gate, contract, own, held_out, champion)
+    agrees = compiled_agrees(contract, pipeline, rows)
     details: dict[str, Any] = {
         "seed": seed,
         HELD_OUT: held_out.fingerprint,
         GATE: verdict.as_details(),
         "dropped": split.dropped,
-        AGREES: compiled_agrees(contract, pipeline, rows),
+        AGREES: agrees,
     }
     if isinstance(target, Labels):
         details["confusion_matrix"] = confusion(target, pipeline, split.test.X, split.test.y)
@@ -178,7 +179,7 @@ def _draft(
         model=contract.name,
         algorithm=algorithm,
         pipeline=pipeline,
-        evaluator=dumped_evaluator(contract, pipeline, rows),
+        evaluator=dumped_evaluator(contract, pipeline) if agrees else None,
         contract_signature=contract.signature,
         metrics=_metrics(contract, pipeline, split, mean),
         details=details,

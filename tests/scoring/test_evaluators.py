@@ -168,6 +168,6 @@ def test_a_dumped_evaluator_answers_to_the_last_bit_and_needs_no_scikit_learn(cl
 
 def test_only_a_proven_linear_evaluator_is_dumped() -> None:
     labels = np.array(iris.target.names)[np.arange(300) % 3]  # type: ignore[union-attr]
-    assert dumped_evaluator(iris, LogisticRegression().fit(ROWS, labels), ROWS) is not None
-    assert dumped_evaluator(iris, RandomForestClassifier(2).fit(ROWS, labels), ROWS) is None
-    assert dumped_evaluator(iris, ExtraTreesClassifier(2).fit(ROWS, labels), ROWS) is None
+    assert dumped_evaluator(iris, LogisticRegression().fit(ROWS, labels)) is not None
+    assert dumped_evaluator(iris, RandomForestClassifier(2).fit(ROWS, labels)) is None
+    assert dumped_evaluator(iris, ExtraTreesClassifier(2).fit(ROWS, labels)) is None

@@ -14,7 +14,7 @@ from sepal.errors import ArtefactError, DataError
 from sepal.registry.versions import Version
 from sepal.scoring import linear
 from sepal.scoring.columns import Flags
-from sepal.scoring.matrix import Matrix
+from sepal.scoring.matrix import Matrix, example_rows
 
 if TYPE_CHECKING:
     from sepal.registry import ArtefactStore
@@ -45,17 +45,11 @@ class Model:
         """The answers to rows of shape (n_rows, n_features), which may be none."""
         if len(rows):
             return self.answer_some(rows)
-        answers = self.answer_some(self.example)  # scikit-learn refuses to predict nothing
+        answers = self.answer_some(example_rows(self.contract))  # scikit-learn refuses to predict nothing
         none = np.zeros(1, dtype=np.bool_)
         return Answers(
             [column.clear() for column in answers.columns], None, lambda _: answers.summary(none)
         )
-
-    @property
-    def example(self) -> Matrix:
-        """The contract's example, (1, n_features)."""
-        row = self.contract.features.model_validate(self.contract.example)
-        return np.frombuffer(self.contract.encode([row])).reshape(1, -1)
 
 
 def load_model(
@@ -156,7 +150,7 @@ class _Quantities:
 def check_example(model: Model) -> None:
     """Answer one row, so that a model that can't answer is found before the first file is read."""
     try:
-        answers = model.answer(model.example)
+        answers = model.answer(example_rows(model.contract))
     except Exception as error:
         raise ArtefactError(f"{model.version.tag} fails on its contract's example: {error}") from error
     if answers.finite is not None:

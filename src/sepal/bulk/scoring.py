@@ -57,7 +57,7 @@ class Scorer:
             rejected += _rejections(rows, kept[~answers.finite], [(name, "the model gives no number")])
         frame = pl.DataFrame(
             [
-                *self._row_ids(rows.lines[kept]),
+                *self._row_ids(rows.lines, kept),
                 *self._carried(rows.frame, kept),
                 *answers.columns,
                 *self._version(len(kept)),
@@ -115,10 +115,10 @@ class Scorer:
             ) from error
         return carried if len(kept) == len(frame) else carried[kept]
 
-    def _row_ids(self, lines: Indices) -> Iterable[pl.Series]:
+    def _row_ids(self, lines: Indices, kept: Indices) -> Iterable[pl.Series]:
         if self.row_id is None:
             return []
-        numbers = pl.DataFrame({"line": lines})
+        numbers = pl.DataFrame({"line": lines[kept]})
         return [numbers.select(pl.format(f"{self.stem}/{{}}", "line")).to_series().alias(self.row_id)]
 
     def _version(self, n_rows: int) -> Iterable[pl.Series]:

@@ -36,7 +36,6 @@ class WorkerTrial:
         contract: Contract,
         challenger: "LoadedVersion",
         champion: "LoadedVersion",
-        stopped: Callable[["WorkerTrial"], None] = lambda _trial: None,
     ) -> None:
         self.record = record
         self.contract = contract
@@ -47,7 +46,6 @@ class WorkerTrial:
         self.over: str | None = None
         self.settled = True
         """Whether the challenger answers in its final way; until then its time tells nothing."""
-        self._stopped = stopped
 
     def score(self, rows: Matrix, keys: Matrix | None = None) -> Matrix:
         """Answers to rows of shape (n_rows, n_features), with keys of shape (n_rows,) if they have any."""
@@ -58,14 +56,7 @@ class WorkerTrial:
         return 0.0
 
     def judge(self) -> None:
-        """Stop a canary that has crossed its bounds."""
-        plan = self.record.plan
-        if self.over is not None or plan.mode != "canary":
-            return
-        counts = self.tally.beside(self.known)
-        self.over = reason_to_stop(counts, plan.max_errors, plan.max_latency, plan.min_rows)
-        if self.over is not None:
-            self._stopped(self)
+        """Stop a trial that has crossed its bounds, if it has any."""
 
     def try_challenger(self, rows: Matrix) -> tuple[Matrix | None, float]:
         """Its answers, None if it raised or they are none, and the seconds that they took. Counted."""
@@ -99,7 +90,8 @@ class Canary(WorkerTrial):
         champion: "LoadedVersion",
         stopped: Callable[[WorkerTrial], None] = lambda _trial: None,
     ) -> None:
-        super().__init__(record, contract, challenger, champion, stopped)
+        super().__init__(record, contract, challenger, champion)
+        self._stopped = stopped
         self._split = Split(record.id, record.plan.share, len(contract.columns))
         self._next_sample = 0.0
         self._champion_first = False
@@ -123,6 +115,15 @@ class Canary(WorkerTrial):
         merged[chosen] = answers
         merged[others] = champion.score(rows[others])
         return merged
+
+    def judge(self) -> None:
+        """As `WorkerTrial` says: the bounds are the plan's."""
+        if self.over is not None:
+            return
+        plan, counts = self.record.plan, self.tally.beside(self.known)
+        self.over = reason_to_stop(counts, plan.max_errors, plan.max_latency, plan.min_rows)
+        if self.over is not None:
+            self._stopped(self)
 
     def _challenge(self, rows: Matrix) -> Matrix | None:
         """The challenger's answers; now and then the champion's too, to compare. None if it failed."""

@@ -109,7 +109,8 @@ class _Runner:
 
     def _load(self, registry: "Registry") -> "LoadedVersion | None":
         """The challenger, checked and warm; None if the trial ended before it could be loaded."""
-        from sepal.scoring.scorer import example_rows, load_version
+        from sepal.scoring.matrix import example_rows
+        from sepal.scoring.scorer import load_version
 
         model = self._contract.name
         while not self._left.is_set():

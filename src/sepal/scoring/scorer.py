@@ -17,7 +17,7 @@ from sepal.scoring.evaluators import (
     compiled_classifier,
     compiled_regressor,
 )
-from sepal.scoring.matrix import Matrix
+from sepal.scoring.matrix import Matrix, example_rows
 from sepal.scoring.proof import AGREES, compiled_agrees, random_rows
 
 logger = logging.getLogger(__name__)
@@ -166,9 +166,3 @@ def _try_out(version: Version, contract: Contract, score: Score) -> None:
         raise ArtefactError(f"{version.tag} fails on its contract's example: {error}") from error
     if not contract.target.accepts(answer):
         raise ArtefactError(f"{version.tag} answers its contract's example with {answer}.")
-
-
-def example_rows(contract: Contract) -> Matrix:
-    """The contract's example as a matrix of one row."""
-    row = contract.features.model_validate(contract.example)
-    return np.frombuffer(contract.encode([row])).reshape(1, -1)
