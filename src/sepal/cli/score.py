@@ -1,21 +1,15 @@
-"""`sepal score`: bulk scoring, with its progress for people and for machines."""
+"""`sepal score`: bulk scoring, on this machine or on Spark."""
 
-import json
 import signal
-import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from pydantic import ValidationError
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
-from rich.text import Text
 
-from sepal.cli.terminal import console, say
+from sepal.contracts import Contract
 from sepal.contracts.catalogue import load_contracts, pick
 from sepal.errors import StoppedError
 from sepal.settings import Settings, load_settings
@@ -24,10 +18,6 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
     from sepal.bulk.job import Job
-    from sepal.bulk.run import Progress as Done
-
-_PLAIN_EVERY = 5.0
-"""Seconds between two plain lines of progress."""
 
 
 class Engine(StrEnum):
@@ -150,30 +140,36 @@ def run_job(
 ) -> None:
     """Score the files of a job, and tell how far it is, and what came of it at the end."""
     from sepal.bulk.run import run
+    from sepal.cli.progress import summarise, teller
 
-    contract = pick(load_contracts(settings.contracts_path), job.model, "model")
-    with _stopped_by_signals(), _teller(log_format) as tell:
+    contract = _contract(job, settings)
+    with _stopped_by_signals(), teller(log_format) as tell:
         manifest = run(job, contract, settings, watch=tell, restart=restart)
-    _summarise(manifest, job, log_format)
+    summarise(manifest, job, log_format)
 
 
 def _run_on_spark(
     job: "Job", settings: Settings, log_format: LogFormat, master: str | None, *, restart: bool
 ) -> None:
     from sepal.bulk.spark.run import run
+    from sepal.cli.progress import summarise
 
-    contract = pick(load_contracts(settings.contracts_path), job.model, "model")
+    contract = _contract(job, settings)
     with _stopped_by_signals():
         manifest = run(job, contract, settings, master=master, restart=restart)
-    _summarise(manifest, job, log_format)
+    summarise(manifest, job, log_format)
 
 
 def _try(job: "Job", settings: Settings, log_format: LogFormat) -> None:
     from sepal.bulk.run import try_first_chunk
+    from sepal.cli.progress import tell_dry_run
 
-    contract = pick(load_contracts(settings.contracts_path), job.model, "model")
-    scored = try_first_chunk(job, contract, settings)
-    _tell_trial(len(scored.frame), scored.reasons, log_format)
+    scored = try_first_chunk(job, _contract(job, settings), settings)
+    tell_dry_run(len(scored.frame), scored.reasons, log_format)
+
+
+def _contract(job: "Job", settings: Settings) -> Contract:
+    return pick(load_contracts(settings.contracts_path), job.model, "model")
 
 
 def job_of(**values: Any) -> "Job":  # noqa: ANN401 (the options as they came)
@@ -219,106 +215,3 @@ def _stopped_by_signals() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-@contextmanager
-def _teller(form: LogFormat) -> Iterator[Callable[["Done"], None]]:
-    if form is LogFormat.json:
-        yield lambda done: _log("progress", vars(done))
-    elif form is LogFormat.auto and console.is_terminal:
-        with _bar() as tell:
-            yield tell
-    else:
-        yield _plain_teller()
-
-
-@contextmanager
-def _bar() -> Iterator[Callable[["Done"], None]]:
-    told = (
-        "[progress.percentage]{task.percentage:>3.0f}%",
-        "{task.fields[rows]:,} rows",
-        "{task.fields[speed]:,.0f} rows/s",
-        "{task.fields[rejected]:,} rejected",
-    )
-    columns = (BarColumn(), *map(TextColumn, told), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("", rows=0, speed=0.0, rejected=0, total=None)
-
-        def tell(done: "Done") -> None:
-            bar.update(
-                task,
-                total=done.total_bytes,
-                completed=done.done_bytes,
-                rows=done.scored + done.rejected,
-                speed=_speed(done),
-                rejected=done.rejected,
-            )
-
-        yield tell
-
-
-def _plain_teller() -> Callable[["Done"], None]:
-    last = time.monotonic()
-
-    def tell(done: "Done") -> None:
-        nonlocal last
-        if time.monotonic() - last > _PLAIN_EVERY:
-            last = time.monotonic()
-            share = done.done_bytes / max(1, done.total_bytes)
-            say(
-                f"{share:.0%}: {done.scored + done.rejected:,} rows, {_speed(done):,.0f} rows/s, "
-                f"{done.rejected:,} rejected, {_seconds_left(done):,.0f} s left"
-            )
-
-    return tell
-
-
-def _speed(done: "Done") -> float:
-    return (done.scored + done.rejected - done.resumed) / max(done.seconds, 1e-9)
-
-
-def _seconds_left(done: "Done") -> float:
-    return done.seconds * (done.total_bytes / max(1, done.done_bytes) - 1)
-
-
-def _log(event: str, values: Mapping[str, object]) -> None:
-    sys.stdout.write(json.dumps({"event": event, **values}) + "\n")
-    sys.stdout.flush()
-
-
-def _tell_trial(scored: int, reasons: Mapping[str, int], form: LogFormat) -> None:
-    if form is LogFormat.json:
-        _log("dry run", {"scored": scored, "rejected_by_reason": dict(reasons)})
-        return
-    say(f"The headers fit. Of the first chunk, {scored:,} rows can be scored.")
-    for reason, count in reasons.items():
-        say(f"  rejected: {count:,} of them: {reason}")
-
-
-def _summarise(manifest: Mapping[str, Any], job: "Job", form: LogFormat) -> None:
-    if form is LogFormat.json:
-        _log("done", manifest)
-        return
-    table = Table(
-        show_header=False, title=Text(f"{_told(job)}, by {manifest['version']}"), title_justify="left"
-    )
-    rows = manifest["rows"]
-    table.add_row("rows scored", f"{rows['scored']:,}")
-    if manifest["resumed_rows"]:
-        table.add_row("of them in an earlier run", f"{manifest['resumed_rows']:,}")
-    table.add_row("rows rejected", f"{rows['rejected']:,}")
-    for reason, count in manifest["rejected_by_reason"].items():
-        table.add_row(Text(f"  {reason}"), f"{count:,}")
-    for name, value in manifest["predictions"].items():
-        table.add_row(Text(f"  {name}"), f"{value:,}" if isinstance(value, int) else f"{value:,.4g}")
-    table.add_row("seconds", f"{manifest['seconds']:,.1f}")
-    table.add_row("rows/s", f"{manifest['rows_per_second']:,}")
-    console.print(table)
-    if rows["rejected"]:
-        say(f"The rejected rows are in {_told(job)}.rejected.csv")
-
-
-def _told(job: "Job") -> str:
-    from sepal.bulk.formats import public
-
-    return public(job.output)
