@@ -53,6 +53,6 @@ clean: ## all that was generated, trained versions included
 	touch $@
 
 .venv/.develop: .venv/.serve
-	.poetry/bin/poetry export --quiet --extras "all mlflow onnx postgres redis skops spark" --with dev --output .venv/develop.txt
+	.poetry/bin/poetry export --quiet --extras "all client mlflow onnx otel postgres redis skops spark" --with dev --output .venv/develop.txt
 	$(BIN)/pip install --quiet --no-deps --require-hashes --requirement .venv/develop.txt
 	touch $@

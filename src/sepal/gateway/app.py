@@ -16,7 +16,6 @@ from sepal.gateway.openapi import describe_problems
 from sepal.gateway.prediction import make_predictor
 from sepal.gateway.prediction_routes import prediction_routes
 from sepal.gateway.readiness import Readiness
-from sepal.gateway.request_id import RequestId
 from sepal.gateway.service_routes import service_routes
 from sepal.gateway.upstream import open_model_server
 from sepal.jobs.queue import JobQueue
@@ -52,7 +51,6 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
     )
-    app.add_middleware(RequestId)
     problems.install(app, settings.retry_after)
     app.include_router(service_routes(contracts, lambda: app.state.readiness))
     app.include_router(prediction_routes(contracts, lambda model: app.state.predictors[model], settings))

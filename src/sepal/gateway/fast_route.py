@@ -19,8 +19,8 @@ from sepal.errors import SepalError
 from sepal.gateway import problems
 from sepal.gateway.answers import Formatter, formatter
 from sepal.gateway.coalescer import Gone
+from sepal.gateway.entrance import Entrance
 from sepal.gateway.prediction import Predictor, prediction_path
-from sepal.gateway.request_id import identify
 from sepal.gateway.trial_key import trial_key
 from sepal.settings import Settings
 
@@ -30,14 +30,23 @@ class Gateway(FastAPI):
 
     fast_routes: Mapping[str, ASGIApp] = {}
 
+    def __init__(self, **more: Any) -> None:  # noqa: ANN401 (FastAPI's)
+        super().__init__(**more)
+        self._entrance = Entrance(self._route)
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection, or the application's life."""
-        if scope["type"] == "http" and scope["method"] == "POST":
-            fast = self.fast_routes.get(scope["path"])
-            if fast is not None:
-                await fast(scope, receive, send)
-                return
-        await super().__call__(scope, receive, send)
+        if scope["type"] == "http":
+            await self._entrance(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+    async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
+        fast = self.fast_routes.get(scope["path"]) if scope["method"] == "POST" else None
+        if fast is not None:
+            await fast(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
 
 
 def fast_routes(
@@ -93,7 +102,6 @@ class FastRoute:
         except ValidationError:
             await self._declared(scope, _again(received, receive), send)
             return
-        identity = identify(scope)
         try:
             answers = self._format(await self._predictor().predict(rows, _gone(receive), trial_key(scope)))
         except SepalError as error:
@@ -110,7 +118,6 @@ class FastRoute:
                 "headers": [
                     (b"content-length", b"%d" % len(content)),
                     (b"content-type", b"application/json"),
-                    (b"x-request-id", identity.encode()),
                 ],
             }
         )

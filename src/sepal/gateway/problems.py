@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
 from sepal.errors import SepalError
-from sepal.gateway.request_id import HEADER, request_id
+from sepal.gateway.request_context import context_of
 
 logger = logging.getLogger(__name__)
 
@@ -76,8 +76,8 @@ def install(app: FastAPI, retry_after: int) -> None:
 
 
 def known(scope: Scope, error: SepalError, retry_after: int) -> Response:
-    """One of our own errors as a response, with its request's id."""
-    headers = {HEADER: request_id(scope)}
+    """One of our own errors as a response."""
+    headers = {}
     if error.status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = str(retry_after)
     return problem(scope, error.status, error.title, str(error), headers=headers)
@@ -85,10 +85,8 @@ def known(scope: Scope, error: SepalError, retry_after: int) -> Response:
 
 def unexpected(scope: Scope, error: Exception) -> Response:
     """A bug of ours as a response that says nothing of it; the log has the rest."""
-    identity = request_id(scope)
-    logger.error("request %s failed unexpectedly", identity, exc_info=error)
-    detail = "Something went wrong here; it has been logged."
-    return problem(scope, 500, SepalError.title, detail, headers={HEADER: identity})
+    logger.error("request %s failed unexpectedly", context_of(scope).request_id, exc_info=error)
+    return problem(scope, 500, SepalError.title, "Something went wrong here; it has been logged.")
 
 
 def problem(
@@ -105,7 +103,7 @@ def problem(
         title=title or HTTPStatus(status).phrase,
         status=status,
         detail=detail,
-        request_id=request_id(scope),
+        request_id=context_of(scope).request_id,
         errors=errors,
     )
     return JSONResponse(

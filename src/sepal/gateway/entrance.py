@@ -1,0 +1,23 @@
+"""The way in and out of every request, whichever route takes it."""
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from sepal.gateway.request_context import open_context
+
+
+class Entrance:
+    """ASGI application around all routes: a request gets its context here, and its answer the id."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        context = open_context(scope)
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"].append((b"x-request-id", context.request_id.encode()))
+            await send(message)
+
+        await self._app(scope, receive, send_with_id)
