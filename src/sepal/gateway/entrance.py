@@ -13,7 +13,7 @@ class Entrance:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
-        context = open_context(scope)
+        context = open_context(scope, receive)
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":

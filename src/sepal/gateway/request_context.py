@@ -6,7 +6,9 @@ import time
 from dataclasses import dataclass, field
 from itertools import count
 
-from starlette.types import Scope
+from starlette.types import Receive, Scope
+
+_READ = frozenset((b"x-request-id", b"content-length", b"content-encoding"))
 
 _SOUND = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _KEY = "sepal.context"
@@ -18,15 +20,35 @@ _COUNT = count()
 
 @dataclass(slots=True)
 class RequestContext:
-    """One request: its id, which is the client's `X-Request-ID` if that is sound, and when it came."""
+    """One request: its id, which is the client's `X-Request-ID` if that is sound, and when it came.
+
+    `body_bytes` is how long its body is, as far as it says; `encoding` how that is compressed.
+    """
 
     request_id: str
     arrived: float = field(default_factory=time.perf_counter)
+    body_bytes: int = 0
+    encoding: bytes = b""
+    cycle: object = None
+
+    def gone(self) -> bool:
+        """Whether the client has hung up, as far as uvicorn knows; asking costs no turn of the loop."""
+        return getattr(self.cycle, "disconnected", False)
 
 
-def open_context(scope: Scope) -> RequestContext:
-    """Begin a request."""
-    scope[_KEY] = context = RequestContext(_identify(scope))
+def open_context(scope: Scope, receive: Receive) -> RequestContext:
+    """Begin a request, which is received by uvicorn's own function."""
+    scope[_KEY] = context = RequestContext("", cycle=getattr(receive, "__self__", None))
+    for name, value in scope["headers"]:
+        if name in _READ:
+            if name == b"content-length":
+                context.body_bytes = int(value)
+            elif name == b"content-encoding":
+                context.encoding = value
+            elif not context.request_id and _SOUND.fullmatch(value):
+                context.request_id = value.decode()
+    if not context.request_id:
+        context.request_id = f"{_PROCESS}{next(_COUNT):016x}"
     return context
 
 
@@ -34,10 +56,3 @@ def context_of(scope: Scope) -> RequestContext:
     """The context of a request that has come through the entrance."""
     context: RequestContext = scope[_KEY]
     return context
-
-
-def _identify(scope: Scope) -> str:
-    for name, value in scope["headers"]:
-        if name == b"x-request-id" and _SOUND.fullmatch(value):
-            return str(value.decode())
-    return f"{_PROCESS}{next(_COUNT):016x}"
