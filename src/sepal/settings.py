@@ -254,8 +254,7 @@ class Settings(BaseSettings):
     )
     upstream_tls_ca: Path | None = Field(
         None,
-        description="PEM file with the CAs of the model server's certificate. "
-        "The default is the system's.",
+        description="PEM file with the CAs of the model server's certificate. The default is the system's.",
     )
     upstream_tls_certificate: Path | None = Field(
         None, description="PEM file with the certificate that the gateway shows to the model server."

@@ -3,15 +3,17 @@
 import os
 import re
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import count
 
 from starlette.types import Receive, Scope
 
-_READ = frozenset((b"x-request-id", b"content-length", b"content-encoding"))
-
 _SOUND = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _KEY = "sepal.context"
+
+_LITTLE = 2**16
+"""Bytes of a body that are read to its end even if nobody needs it any more."""
 
 _PROCESS = os.urandom(8).hex()
 _COUNT = count()
@@ -35,20 +37,20 @@ class RequestContext:
         """Whether the client has hung up, as far as uvicorn knows; asking costs no turn of the loop."""
         return getattr(self.cycle, "disconnected", False)
 
+    def unread(self) -> bool:
+        """Whether much of the body has not come in yet, or nobody knows how much."""
+        return getattr(self.cycle, "more_body", False) and not 0 < self.body_bytes <= _LITTLE
+
 
 def open_context(scope: Scope, receive: Receive) -> RequestContext:
     """Begin a request, which is received by uvicorn's own function."""
-    scope[_KEY] = context = RequestContext("", cycle=getattr(receive, "__self__", None))
-    for name, value in scope["headers"]:
-        if name in _READ:
-            if name == b"content-length":
-                context.body_bytes = int(value)
-            elif name == b"content-encoding":
-                context.encoding = value
-            elif not context.request_id and _SOUND.fullmatch(value):
-                context.request_id = value.decode()
-    if not context.request_id:
-        context.request_id = f"{_PROCESS}{next(_COUNT):016x}"
+    headers = scope["headers"]
+    scope[_KEY] = context = RequestContext(request_id_of(headers), cycle=getattr(receive, "__self__", None))
+    for name, value in headers:
+        if name == b"content-length":
+            context.body_bytes = int(value)
+        elif name == b"content-encoding":
+            context.encoding = value
     return context
 
 
@@ -56,3 +58,11 @@ def context_of(scope: Scope) -> RequestContext:
     """The context of a request that has come through the entrance."""
     context: RequestContext = scope[_KEY]
     return context
+
+
+def request_id_of(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """The id that a request brings, or else a new one."""
+    for name, value in headers:
+        if name == b"x-request-id" and _SOUND.fullmatch(value):
+            return value.decode()
+    return f"{_PROCESS}{next(_COUNT):016x}"

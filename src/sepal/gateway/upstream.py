@@ -15,6 +15,7 @@ from sepal.gateway.answers import Answers
 from sepal.gateway.breaker import Breaker
 from sepal.gateway.retries import RetryBudget
 from sepal.settings import Settings
+from sepal.tls import upstream_context
 
 logger = logging.getLogger(__name__)
 
@@ -142,9 +143,7 @@ class ModelServer:
         answered = False
         timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=min(self._connect, seconds))
         try:
-            async with self._session.request(
-                method, self._url + path, timeout=timeout, **more
-            ) as response:
+            async with self._session.request(method, self._url + path, timeout=timeout, **more) as response:
                 answered = True
                 if response.status != 200:
                     if response.status in _FAILURES:
@@ -169,7 +168,9 @@ class ModelServer:
 @asynccontextmanager
 async def open_model_server(settings: Settings) -> AsyncIterator[ModelServer]:
     """A client with the pool and the deadlines that the settings say."""
-    connector = aiohttp.TCPConnector(limit=settings.upstream_connections, keepalive_timeout=_KEEP_ALIVE)
+    connector = aiohttp.TCPConnector(
+        limit=settings.upstream_connections, keepalive_timeout=_KEEP_ALIVE, ssl=upstream_context(settings)
+    )
     async with aiohttp.ClientSession(
         connector=connector,
         auto_decompress=False,
