@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 import trustme
 
-from tests.end_to_end.conftest import IRIS, Place, place_in, serving
+from tests.end_to_end.conftest import IRIS, Place, serving
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.xdist_group("faults")]
 
@@ -104,7 +104,8 @@ async def _plain(url: str) -> bool:
         return True
 
 
-def test_a_key_without_its_certificate_is_one_line_that_says_so(tmp_path: Path) -> None:
-    run = place_in(tmp_path / "data", gateway_tls_key="key.pem").sepal("serve", check=False)
+def test_a_key_without_its_certificate_is_one_line_that_says_so(trained: Place) -> None:
+    environment = {**trained.environment, "SEPAL_GATEWAY_TLS_KEY": "key.pem"}
+    run = Place(trained.data_dir, environment).sepal("serve", check=False)
     assert run.returncode == 3
     assert "SEPAL_GATEWAY_TLS_KEY is set, and SEPAL_GATEWAY_TLS_CERTIFICATE is not" in run.stderr
