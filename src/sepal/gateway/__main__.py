@@ -9,8 +9,8 @@ from fastapi import FastAPI
 from sepal.draining import drain_on_sigterm
 from sepal.errors import told_in_one_line
 from sepal.gateway.app import create_app
+from sepal.gateway.bounds import raise_descriptor_limit
 from sepal.gateway.http_protocol import BoundedHttp
-from sepal.gateway.limits import raise_descriptor_limit
 from sepal.settings import load_settings
 from sepal.tls import check_server_files, upstream_context
 
@@ -23,7 +23,7 @@ def app() -> FastAPI:
 
     def begin() -> None:
         application.state.readiness.stopping = True
-        application.state.limits.close()
+        application.state.bounds.close()
 
     drain_on_sigterm(settings.drain_delay, begin)
     return application

@@ -10,10 +10,10 @@ from fastapi import FastAPI
 from sepal import garbage
 from sepal.contracts.catalogue import load_contracts
 from sepal.gateway import problems
+from sepal.gateway.bounds import BOUNDS, bounds_of
 from sepal.gateway.documentation import serve_documentation
 from sepal.gateway.fast_route import Gateway, fast_routes
 from sepal.gateway.job_routes import job_routes
-from sepal.gateway.limits import LIMITS, limits_of
 from sepal.gateway.openapi import describe_problems
 from sepal.gateway.prediction import make_predictor
 from sepal.gateway.prediction_routes import prediction_routes
@@ -39,10 +39,10 @@ def create_app(settings: Settings) -> FastAPI:
             app.state.readiness = Readiness(
                 model_server, list(contracts.values()), cache=settings.ready_cache
             )
-            app.state.limits = limits = limits_of(settings)
-            watch = asyncio.create_task(limits.watch())
+            app.state.bounds = bounds = bounds_of(settings)
+            watch = asyncio.create_task(bounds.watch())
             garbage.settle()
-            yield {LIMITS: limits}
+            yield {BOUNDS: bounds}
             watch.cancel()
             for queue in queues.values():
                 queue.close()

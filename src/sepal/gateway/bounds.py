@@ -12,7 +12,7 @@ from sepal.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-LIMITS = "sepal.limits"
+BOUNDS = "sepal.bounds"
 """Where the protocol finds them in the state of the application's life."""
 
 _LONGEST_INTERVAL = 1.0
@@ -32,7 +32,7 @@ class Connection(Protocol):
 
 
 @dataclass(slots=True)
-class Limits:
+class Bounds:
     """The bounds of one process, its connections, and how often each bound was met, by its name.
 
     With `closing`, each connection is closed after its next answer.
@@ -66,9 +66,9 @@ class Limits:
                 connection.look(now)
 
 
-def limits_of(settings: Settings) -> Limits:
+def bounds_of(settings: Settings) -> Bounds:
     """The bounds that the settings say."""
-    return Limits(
+    return Bounds(
         settings.max_requests,
         settings.max_connections,
         settings.max_header_bytes,
