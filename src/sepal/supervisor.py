@@ -131,10 +131,11 @@ class Supervisor:
                 self._say(f"Not ready after {self._settings.start_timeout:g} seconds; still waiting.")
             await asyncio.sleep(_POLL)
         contract = next(iter(self._contracts.values()))
+        key = " -H 'X-API-Key: …'" if self._settings.access_is_on else ""
         self._say(
             f"Ready. Open {self._gateway.url}/docs, or try\n\n"
             f"  curl -s {self._gateway.url}/{contract.name}/predict"
-            f" -H 'Content-Type: application/json' -d '{json.dumps(contract.example)}'\n\n"
+            f" -H 'Content-Type: application/json'{key} -d '{json.dumps(contract.example)}'\n\n"
             "Ctrl-C stops both tiers."
         )
 

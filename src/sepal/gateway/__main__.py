@@ -28,7 +28,8 @@ def main() -> None:
         http=JoinedWrites,
         access_log=False,
         server_header=False,
-        proxy_headers=False,  # nothing here asks who the client is
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=list(settings.trusted_proxies),
         timeout_graceful_shutdown=round(settings.stop_timeout),
     )
 

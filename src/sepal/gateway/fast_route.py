@@ -21,6 +21,7 @@ from sepal.gateway.answers import Formatter, formatter
 from sepal.gateway.coalescer import Gone
 from sepal.gateway.entrance import Entrance
 from sepal.gateway.prediction import Predictor, prediction_path
+from sepal.gateway.request_context import context_of
 from sepal.gateway.trial_key import trial_key
 from sepal.settings import Settings
 
@@ -32,18 +33,18 @@ class Gateway(FastAPI):
 
     def __init__(self, **more: Any) -> None:  # noqa: ANN401 (FastAPI's)
         super().__init__(**more)
-        self._entrance = Entrance(self._route)
+        self.entrance = Entrance(self._route)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection, or the application's life."""
         if scope["type"] == "http":
-            await self._entrance(scope, receive, send)
+            await self.entrance(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         fast = self.fast_routes.get(scope["path"]) if scope["method"] == "POST" else None
-        if fast is not None:
+        if fast is not None and context_of(scope).may("predict"):
             await fast(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)

@@ -18,10 +18,25 @@ _COUNT = count()
 
 @dataclass(slots=True)
 class RequestContext:
-    """One request: its id, which is the client's `X-Request-ID` if that is sound, and when it came."""
+    """One request: its id, which is the client's `X-Request-ID` if that is sound, and when it came.
+
+    `key_id` is the id of its key, or its token's subject. `scopes` is what it may do: None if
+    access is off, nothing if nobody sent it.
+    """
 
     request_id: str
     arrived: float = field(default_factory=time.perf_counter)
+    key_id: str | None = None
+    scopes: frozenset[str] | None = None
+
+    def may(self, name: str) -> bool:
+        """Whether whoever sent it may do what needs this scope."""
+        return self.scopes is None or name in self.scopes
+
+    @property
+    def is_from_a_stranger(self) -> bool:
+        """Whether access is on, and nobody is known to have sent it."""
+        return self.scopes is not None and self.key_id is None
 
 
 def open_context(scope: Scope) -> RequestContext:
