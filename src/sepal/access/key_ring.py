@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 LOOK = 1.0
 """Seconds between two looks at the file: a key that is revoked lets nobody in after them."""
 
-_UNKNOWN = "The API key is not known. Send one that was made by: sepal keys create"
+_UNKNOWN = "The API key is not known. Send one that is listed by sepal keys list."
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +36,10 @@ _NOBODY = _Entry(None, Caller("", frozenset()), bytes(32), float("inf"))
 class KeyRing:
     """The keys of a file. What can't be read leaves those that were read last, and is logged."""
 
-    def __init__(self, path: Path, default_rate: Rate | None) -> None:
+    def __init__(self, path: Path, default_rate: Rate | None, look: float = LOOK) -> None:
         self._path = path
         self._default_rate = default_rate
+        self._look_every = look
         self._entries: dict[bytes, _Entry] | None = None
         self._seen: object = None
         self._fault = ""
@@ -63,7 +64,7 @@ class KeyRing:
         return entry.caller
 
     def _look(self) -> None:
-        self._next_look = time.monotonic() + LOOK
+        self._next_look = time.monotonic() + self._look_every
         try:
             status = self._path.stat()
             seen = status.st_mtime_ns, status.st_size, status.st_ino, status.st_mode

@@ -11,7 +11,7 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """At most `amount` requests in any `seconds`."""
+    """`amount` requests in `seconds`: so many may come at once, and on average no more than that."""
 
     amount: int
     seconds: int
@@ -20,12 +20,12 @@ class Rate:
     def parse(cls, text: str, burst: int = 0) -> "Rate | None":
         """A rate from its text; None for `none`. A burst widens or narrows the window, the rate stays.
 
-        100/s is at most 100 in any second; with a burst of 500 it is at most 500 in any 5 seconds.
-        1000/h with a burst of 10 is at most 10 in any 36 seconds. A window has whole seconds, at
-        least one: so a burst is rounded up to what comes in these. ConfigurationError if the text
+        100/s is 100 in a second; with a burst of 500 it is 500 in 5 seconds. 1000/h with a burst
+        of 10 is 10 in 36 seconds. A window has whole seconds, at least one: so a burst is rounded
+        up to what comes in these. ConfigurationError if the text
         is no rate.
         """
-        found = re.match(RATE, text)
+        found = re.fullmatch(RATE, text)
         if found is None:
             raise ConfigurationError(f"{text!r} is no rate. Write it like 100/s, 1000/m, 5000/h or none.")
         if text == "none":
@@ -37,5 +37,5 @@ class Rate:
         return cls(max(burst, amount * seconds // unit), seconds)
 
     def __str__(self) -> str:
-        each = "second" if self.seconds == 1 else f"{self.seconds:,} seconds"
-        return f"at most {self.amount:,} requests in any {each}"
+        each = "a second" if self.seconds == 1 else f"in {self.seconds:,} seconds"
+        return f"{self.amount:,} requests {each}"

@@ -27,7 +27,7 @@ from sepal.access.jwks import KeySet
 from sepal.access.rates import Rate
 from sepal.errors import AuthenticationError
 
-_KNOWN = 10_000
+KNOWN = 10_000
 """Tokens that are kept once verified: a signature costs as much as all the rest of a request."""
 _PLAIN = re.compile(r"[\w.@|:-]{1,100}", re.ASCII)
 _TOLD: dict[type[Exception], str] = {
@@ -49,13 +49,20 @@ class Tokens:
     """Verifies tokens, and remembers those that it found good, by their SHA-256."""
 
     def __init__(
-        self, keys: KeySet, issuer: str, audiences: tuple[str, ...], leeway: float, rate: Rate | None
+        self,
+        keys: KeySet,
+        issuer: str,
+        audiences: tuple[str, ...],
+        leeway: float,
+        rate: Rate | None,
+        remember: int = KNOWN,
     ) -> None:
         self._keys = keys
         self._issuer = issuer
         self._audiences = audiences
         self._leeway = leeway
         self._rate = rate
+        self._remember = remember
         self._jwt = jwt.PyJWT({"enforce_minimum_key_length": True})
         self._known: OrderedDict[bytes, _Known] = OrderedDict()
 
@@ -87,13 +94,13 @@ class Tokens:
                 leeway=self._leeway,
                 options={"require": ["exp", "iss", "aud", "sub"]},
             )
-            ends = float(claims["exp"]) + self._leeway
-        except (PyJWTError, RecursionError, ValueError, TypeError) as error:
+            ends = int(claims["exp"]) + self._leeway  # whole seconds, as PyJWT takes them
+            caller = Caller(f"token:{_plain(claims['sub'])}", _scopes(claims), self._rate)
+        except (PyJWTError, RecursionError, ValueError, TypeError, OverflowError) as error:
             told = _TOLD.get(type(error), "The token is not good.")
             raise AuthenticationError(told) from error
-        caller = Caller(f"token:{_plain(claims['sub'])}", _scopes(claims), self._rate)
         self._known[hashlib.sha256(token).digest()] = _Known(caller, ends, generation)
-        if len(self._known) > _KNOWN:
+        if len(self._known) > self._remember:
             self._known.popitem(last=False)
         return caller
 

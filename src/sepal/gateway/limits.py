@@ -16,6 +16,7 @@ from limits.aio.strategies import SlidingWindowCounterRateLimiter as SharedLimit
 from limits.errors import StorageError
 from limits.storage import MemoryStorage
 from limits.strategies import SlidingWindowCounterRateLimiter as OwnLimiter
+from limits.util import WindowStats
 
 from sepal.access.rates import Rate
 from sepal.errors import AccessUnavailableError, RateLimitedError
@@ -53,38 +54,37 @@ class Limits:
         if rate is None:
             return
         item = _item(rate)
-        if self._shared is not None and time.monotonic() >= self._asked_again:
+        if self._shared is not None:
             try:
-                if await self._shared.hit(item, *who):
+                if time.monotonic() >= self._asked_again:
+                    if not await self._shared.hit(item, *who):
+                        raise _too_many(rate, await self._shared.get_window_stats(item, *who), who)
                     return
-                stats = await self._shared.get_window_stats(item, *who)
-                raise _too_many(rate, stats.reset_time, stats.remaining, who[0])
             except (StorageError, OSError) as error:
                 self._fail(error)
-        if self._shared is not None and self._closed:
-            raise AccessUnavailableError("How often you have called can't be told just now. Try again.")
+            self._refuse_if_closed()
         who = self._room_for(who)
         if not self._own.hit(item, *who):
-            own = self._own.get_window_stats(item, *who)
-            raise _too_many(rate, own.reset_time, own.remaining, who[0])
+            raise _too_many(rate, self._own.get_window_stats(item, *who), who)
 
     async def check(self, rate: Rate | None, *who: str) -> None:
         """As `hit`, but nothing is counted."""
         if rate is None:
             return
         item = _item(rate)
-        if self._shared is not None and time.monotonic() >= self._asked_again:
+        stats: WindowStats | None = None
+        if self._shared is not None:
             try:
-                stats = await self._shared.get_window_stats(item, *who)
+                if time.monotonic() >= self._asked_again:
+                    stats = await self._shared.get_window_stats(item, *who)
             except (StorageError, OSError) as error:
                 self._fail(error)
-            else:
-                if stats.remaining <= 0:
-                    raise _too_many(rate, stats.reset_time, 0, who[0])
-                return
-        own = self._own.get_window_stats(item, *self._room_for(who))
-        if own.remaining <= 0:
-            raise _too_many(rate, own.reset_time, 0, who[0])
+            if stats is None:
+                self._refuse_if_closed()
+        if stats is None:
+            stats = self._own.get_window_stats(item, *self._room_for(who))
+        if stats.remaining <= 0:
+            raise _too_many(rate, stats, who)
 
     async def close(self) -> None:
         """Let go of Redis."""
@@ -98,6 +98,10 @@ class Limits:
             logger.warning("Redis does not answer, so this process %s: %s", does, error)
         self._asked_again = time.monotonic() + _LEAVE_ALONE
 
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise AccessUnavailableError("How often you have called can't be told just now. Try again.")
+
     def _room_for(self, who: tuple[str, ...]) -> tuple[str, ...]:
         """Who is counted: all who have a key, and others as long as there is room."""
         if who[0] == "key" or len(self._memory.storage) < _MOST_NAMES:
@@ -110,15 +114,15 @@ def _item(rate: Rate) -> RateLimitItemPerSecond:
     return RateLimitItemPerSecond(rate.amount, rate.seconds, "sepal")
 
 
-def _too_many(rate: Rate, reset: float, remaining: int, kind: str) -> RateLimitedError:
+def _too_many(rate: Rate, stats: WindowStats, who: tuple[str, ...]) -> RateLimitedError:
     """The refusal, with the headers of draft-ietf-httpapi-ratelimit-headers-10 and RFC 9110."""
-    wait = max(1, math.ceil(reset - time.time()))
+    wait = max(1, math.ceil(stats.reset_time - time.time()))
     return RateLimitedError(
-        f"Too many requests: {rate}. Try again in {wait} second{'s' if wait > 1 else ''}.",
+        f"Too many requests: the limit is {rate}. Try again in {wait} second{'s' if wait > 1 else ''}.",
         {
             "Retry-After": str(wait),
-            "RateLimit-Policy": f'"{kind}";q={rate.amount};w={rate.seconds}',
-            "RateLimit": f'"{kind}";r={max(0, remaining)};t={wait}',
+            "RateLimit-Policy": f'"{who[0]}";q={rate.amount};w={rate.seconds}',
+            "RateLimit": f'"{who[0]}";r={max(0, stats.remaining)};t={wait}',
         },
     )
 

@@ -55,7 +55,7 @@ def describe_problems(app: FastAPI) -> None:
 _DETAILS = {
     401: "Send the header X-API-Key with your key.",
     403: "This needs a key or token with the scope predict; yours has bulk.",
-    429: "Too many requests: at most 100 requests in any second. Try again in 1 second.",
+    429: "Too many requests: the limit is 100 requests a second. Try again in 1 second.",
     400: "The body is no JSON: Expecting value at character 0.",
     413: "10001 rows are too many: send at most 10000.",
     415: "Send JSON, with the header Content-Type: application/json.",

@@ -1,0 +1,103 @@
+"""Two gateways, each a process of its own, on one Redis: a key's limit holds for both together."""
+
+import asyncio
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from sepal.access.callers import Scope
+from sepal.access.keys import KeyFile
+from tests.end_to_end.conftest import free_port
+from tests.gateway.conftest import IRIS, FakeModelServer
+
+RATE, SECONDS, CLIENTS = 200, 6, 8
+
+
+async def test_two_gateways_on_one_redis_hold_one_limit_within_five_per_cent(
+    model_server: FakeModelServer, tmp_path: Path
+) -> None:
+    program = shutil.which("redis-server") or shutil.which("valkey-server")
+    if program is None:
+        pytest.skip("there is no redis-server on this machine: install Debian's package redis-server")
+    redis, ports = free_port(), (free_port(), free_port())
+    _, key = KeyFile(tmp_path / "keys.json").create("shop", (Scope.predict,), f"{RATE}/s")
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("SEPAL_")},
+        "SEPAL_ENV": "production",
+        "SEPAL_DATA_DIR": str(tmp_path),
+        "SEPAL_MODEL_SERVER_URL": model_server.url,
+        "SEPAL_LIMITS_URL": f"redis://127.0.0.1:{redis}/0",
+    }
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    processes = [
+        subprocess.Popen(
+            [program, "--port", str(redis), "--bind", "127.0.0.1", "--dir", str(tmp_path), "--save", ""],
+            **quiet,  # type: ignore[call-overload]  # as Popen takes them
+        )
+    ]
+    for port in ports:
+        processes.append(
+            subprocess.Popen(
+                [sys.executable, "-m", "sepal.gateway"],
+                env={**environment, "SEPAL_GATEWAY_PORT": str(port)},
+                **quiet,  # type: ignore[call-overload]  # as Popen takes them
+            )
+        )
+    try:
+        async with aiohttp.ClientSession(headers={"X-API-Key": key}) as session:
+            for port in ports:
+                await _until_alive(session, port)
+            let_in: list[float] = []
+            answers: Counter[tuple[int, int]] = Counter()
+            begun = time.monotonic()
+            async with asyncio.TaskGroup() as tasks:
+                for port in ports * CLIENTS:
+                    tasks.create_task(_press(session, port, begun + SECONDS + 2, let_in, answers))
+    finally:
+        for process in processes:
+            process.send_signal(signal.SIGTERM)
+        codes = [process.wait(20) for process in processes]
+    steady = sum(1 for at in let_in if begun + 1.5 <= at < begun + 1.5 + SECONDS)
+    assert abs(steady - RATE * SECONDS) <= 0.05 * RATE * SECONDS, answers
+    assert len(let_in) <= 1.05 * (RATE * (SECONDS + 2) + RATE), "and the first burst is one, not two"
+    assert {status for _, status in answers} == {200, 429}
+    assert all(answers[port, 200] > 0.2 * len(let_in) for port in ports), answers
+    assert codes[1:] == [0, 0] or codes[1:] == [-signal.SIGTERM] * 2
+
+
+async def _press(
+    session: aiohttp.ClientSession,
+    port: int,
+    until: float,
+    let_in: list[float],
+    answers: Counter[tuple[int, int]],
+) -> None:
+    """One client that asks again at once, as the limit does not want it."""
+    while time.monotonic() < until:
+        async with session.post(f"http://127.0.0.1:{port}/iris/predict", json=IRIS) as response:
+            await response.read()
+        answers[port, response.status] += 1
+        if response.status == 200:
+            let_in.append(time.monotonic())
+        else:
+            await asyncio.sleep(0.01)
+
+
+async def _until_alive(session: aiohttp.ClientSession, port: int) -> None:
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        try:
+            async with session.get(f"http://127.0.0.1:{port}/livez") as response:
+                if response.status == 200:
+                    return
+        except aiohttp.ClientError:
+            await asyncio.sleep(0.05)
+    pytest.fail("a gateway does not start")
