@@ -121,7 +121,7 @@ def test_a_revoked_key_and_an_expired_one_are_refused_and_say_so_to_their_owner_
 
 
 def test_revoking_a_key_that_is_not_there_says_where_to_look(key_file: KeyFile) -> None:
-    with pytest.raises(NotFoundError, match="'abc'. See: sepal keys list"):
+    with pytest.raises(NotFoundError, match=r"'abc'\. See: sepal keys list"):
         key_file.revoke("abc")
 
 

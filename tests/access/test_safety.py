@@ -30,7 +30,7 @@ def test_elsewhere_access_and_limits_are_on_and_somebody_must_be_able_to_come_in
 ) -> None:
     settings = Settings(data_dir=tmp_path, env=env)
     assert (settings.access_is_on, settings.limits_are_on) == (True, True)
-    with pytest.raises(ConfigurationError, match="Make one: sepal keys create NAME .*SEPAL_TOKEN_ISSUER"):
+    with pytest.raises(ConfigurationError, match=r"Make one: sepal keys create NAME .*SEPAL_TOKEN_ISSUER"):
         check(settings)
     check(Settings(data_dir=tmp_path, env=env, **ISSUER))
     KeyFile(tmp_path / "keys.json").create("shop", (Scope.predict,))
@@ -62,5 +62,5 @@ def test_a_file_of_keys_that_can_t_be_read_is_told_before_anything_starts(tmp_pa
         check(Settings(data_dir=tmp_path, access="on"))
     (tmp_path / "keys.json").unlink()
     (tmp_path / "keys.json").mkdir()
-    with pytest.raises(ConfigurationError, match="The API keys can't be read: .*Is a directory"):
+    with pytest.raises(ConfigurationError, match=r"The API keys can't be read: .*Is a directory"):
         check(Settings(data_dir=tmp_path, access="on"))

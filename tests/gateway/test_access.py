@@ -204,7 +204,7 @@ async def test_two_credentials_at_once_are_refused_whichever_is_good(door: Door)
 async def test_a_revoked_key_lets_nobody_in_two_seconds_later_and_a_new_one_does(door: Door) -> None:
     key, text = door.keys.create("shop", (Scope.predict,))
     headers = {"X-API-Key": text}
-    while (await door.predict(headers))[0] != 200:
+    while (await door.predict(headers))[0] != 200:  # noqa: ASYNC110 (the gateway tells nobody)
         await asyncio.sleep(0.02)
     door.keys.revoke(key.id)
     revoked = time.monotonic()

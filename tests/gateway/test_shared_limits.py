@@ -36,21 +36,11 @@ async def test_two_gateways_on_one_redis_hold_one_limit_within_five_per_cent(
         "SEPAL_MODEL_SERVER_URL": model_server.url,
         "SEPAL_LIMITS_URL": f"redis://127.0.0.1:{redis}/0",
     }
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    processes = [
-        subprocess.Popen(
-            [program, "--port", str(redis), "--bind", "127.0.0.1", "--dir", str(tmp_path), "--save", ""],
-            **quiet,  # type: ignore[call-overload]  # as Popen takes them
-        )
+    command = [program, "--port", str(redis), "--bind", "127.0.0.1", "--dir", str(tmp_path), "--save", ""]
+    gateways = ({**environment, "SEPAL_GATEWAY_PORT": str(port)} for port in ports)
+    processes = [_start(command, environment)] + [
+        _start([sys.executable, "-m", "sepal.gateway"], each) for each in gateways
     ]
-    for port in ports:
-        processes.append(
-            subprocess.Popen(
-                [sys.executable, "-m", "sepal.gateway"],
-                env={**environment, "SEPAL_GATEWAY_PORT": str(port)},
-                **quiet,  # type: ignore[call-overload]  # as Popen takes them
-            )
-        )
     try:
         async with aiohttp.ClientSession(headers={"X-API-Key": key}) as session:
             for port in ports:
@@ -71,6 +61,10 @@ async def test_two_gateways_on_one_redis_hold_one_limit_within_five_per_cent(
     assert {status for _, status in answers} == {200, 429}
     assert all(answers[port, 200] > 0.2 * len(let_in) for port in ports), answers
     assert codes[1:] == [0, 0] or codes[1:] == [-signal.SIGTERM] * 2
+
+
+def _start(command: list[str], environment: dict[str, str]) -> "subprocess.Popen[bytes]":
+    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 async def _press(
