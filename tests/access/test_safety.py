@@ -7,7 +7,7 @@ import pytest
 
 from sepal.access.callers import Scope
 from sepal.access.keys import KeyFile
-from sepal.access.safety import check
+from sepal.access.safety import check, remarks
 from sepal.errors import ConfigurationError
 from sepal.settings import Settings
 
@@ -54,6 +54,14 @@ def test_an_unsafe_setting_is_refused_with_the_way_out(
 ) -> None:
     with pytest.raises(ConfigurationError, match=says):
         check(Settings(data_dir=tmp_path, **given))
+
+
+def test_what_is_open_in_local_is_remarked_on(tmp_path: Path) -> None:
+    assert not [*remarks(Settings(data_dir=tmp_path))]
+    (remark,) = remarks(Settings(data_dir=tmp_path, gateway_host="0.0.0.0"))  # noqa: S104 (what is tested)
+    assert "Everybody who reaches 0.0.0.0:8000 may call" in remark
+    (remark,) = remarks(Settings(data_dir=tmp_path, access="on", gateway_workers=3))
+    assert "Each of 3 gateway processes counts its own" in remark
 
 
 def test_a_file_of_keys_that_can_t_be_read_is_told_before_anything_starts(tmp_path: Path) -> None:

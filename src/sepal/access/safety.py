@@ -7,12 +7,28 @@ from sepal.access.keys import parse
 from sepal.errors import ConfigurationError
 from sepal.settings import Settings
 
+_OURSELVES = ("127.0.0.1", "::1", "localhost")
+
 
 def check(settings: Settings) -> None:
     """ConfigurationError naming every setting of access that is not safe, and the way out."""
     faults = [*_faults(settings)]
     if faults:
         raise ConfigurationError(" ".join(faults))
+
+
+def remarks(settings: Settings) -> Iterator[str]:
+    """What is allowed in local, and worth a warning."""
+    if not settings.access_is_on and settings.gateway_host not in _OURSELVES:
+        yield (
+            f"Everybody who reaches {settings.gateway_host}:{settings.gateway_port} may call, without a key: "
+            "set SEPAL_ACCESS=on, or SEPAL_ENV to something else than local."
+        )
+    if settings.limits_are_on and settings.gateway_workers > 1 and not settings.limits_url:
+        yield (
+            f"Each of {settings.gateway_workers} gateway processes counts its own requests, so limits are "
+            "that many times as high: set SEPAL_LIMITS_URL to a Redis."
+        )
 
 
 def _faults(settings: Settings) -> Iterator[str]:

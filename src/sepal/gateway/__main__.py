@@ -1,12 +1,17 @@
 """Starts the gateway in the foreground: `python -m sepal.gateway`."""
 
+import logging
+
 import uvicorn
 from fastapi import FastAPI
 
+from sepal.access.safety import remarks
 from sepal.errors import told_in_one_line
 from sepal.gateway.app import create_app
 from sepal.gateway.joined_writes import JoinedWrites
 from sepal.settings import load_settings
+
+logger = logging.getLogger(__name__)
 
 
 def app() -> FastAPI:
@@ -19,6 +24,8 @@ def main() -> None:
     with told_in_one_line():
         settings = load_settings()
         app()  # what is wrong is told here, and not by each worker
+    for remark in remarks(settings):
+        logger.warning(remark)
     uvicorn.run(
         f"{__package__}.__main__:app",
         factory=True,
