@@ -63,6 +63,34 @@ async def test_two_gateways_on_one_redis_hold_one_limit_within_five_per_cent(
     assert codes[1:] == [0, 0] or codes[1:] == [-signal.SIGTERM] * 2
 
 
+@pytest.mark.parametrize(("trusted", "last"), [("127.0.0.0/8", 200), ("", 429)])
+async def test_an_address_that_a_proxy_forwards_counts_if_the_proxy_is_trusted(
+    model_server: FakeModelServer, tmp_path: Path, trusted: str, last: int
+) -> None:
+    port = free_port()
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("SEPAL_")},
+        "SEPAL_DATA_DIR": str(tmp_path),
+        "SEPAL_MODEL_SERVER_URL": model_server.url,
+        "SEPAL_GATEWAY_PORT": str(port),
+        "SEPAL_LIMITS": "on",
+        "SEPAL_ADDRESS_RATE": "2/h",
+        "SEPAL_TRUSTED_PROXIES": trusted,
+    }
+    process = _start([sys.executable, "-m", "sepal.gateway"], environment)
+    try:
+        async with aiohttp.ClientSession() as session:
+            await _until_alive(session, port)
+            for client, status in (("192.0.2.1", 200), ("192.0.2.1", 200), ("192.0.2.2", last)):
+                forwarded = {"X-Forwarded-For": f"203.0.113.9, {client}"}
+                async with session.get(f"http://127.0.0.1:{port}/", headers=forwarded) as response:
+                    assert response.status == status
+                    assert "Server" not in response.headers
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
 def _start(command: list[str], environment: dict[str, str]) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 

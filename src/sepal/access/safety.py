@@ -21,8 +21,8 @@ def remarks(settings: Settings) -> Iterator[str]:
     """What is allowed in local, and worth a warning."""
     if not settings.access_is_on and settings.gateway_host not in _OURSELVES:
         yield (
-            f"Everybody who reaches {settings.gateway_host}:{settings.gateway_port} may call, without a key: "
-            "set SEPAL_ACCESS=on, or SEPAL_ENV to something else than local."
+            f"Everybody who reaches {settings.gateway_host}:{settings.gateway_port} may call, without "
+            "a key: set SEPAL_ACCESS=on, or SEPAL_ENV to something else than local."
         )
     if settings.limits_are_on and settings.gateway_workers > 1 and not settings.limits_url:
         yield (
