@@ -38,8 +38,8 @@ async def test_two_gateways_on_one_redis_hold_one_limit_within_five_per_cent(
     }
     command = [program, "--port", str(redis), "--bind", "127.0.0.1", "--dir", str(tmp_path), "--save", ""]
     gateways = ({**environment, "SEPAL_GATEWAY_PORT": str(port)} for port in ports)
-    processes = [_start(command, environment)] + [
-        _start([sys.executable, "-m", "sepal.gateway"], each) for each in gateways
+    processes = [_start(command, environment, tmp_path / "log")] + [
+        _start([sys.executable, "-m", "sepal.gateway"], each, tmp_path / "log") for each in gateways
     ]
     try:
         async with aiohttp.ClientSession(headers={"X-API-Key": key}) as session:
@@ -76,8 +76,10 @@ async def test_an_address_that_a_proxy_forwards_counts_if_the_proxy_is_trusted(
         "SEPAL_LIMITS": "on",
         "SEPAL_ADDRESS_RATE": "2/h",
         "SEPAL_TRUSTED_PROXIES": trusted,
+        "SEPAL_GATEWAY_HOST": "0.0.0.0",  # noqa: S104 (so that it warns)
     }
-    process = _start([sys.executable, "-m", "sepal.gateway"], environment)
+    log = tmp_path / "log"
+    process = _start([sys.executable, "-m", "sepal.gateway"], environment, log)
     try:
         async with aiohttp.ClientSession() as session:
             await _until_alive(session, port)
@@ -89,10 +91,12 @@ async def test_an_address_that_a_proxy_forwards_counts_if_the_proxy_is_trusted(
     finally:
         process.terminate()
         process.wait(20)
+    assert f"Everybody who reaches 0.0.0.0:{port} may call" in log.read_text()
 
 
-def _start(command: list[str], environment: dict[str, str]) -> "subprocess.Popen[bytes]":
-    return subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def _start(command: list[str], environment: dict[str, str], log: Path) -> "subprocess.Popen[bytes]":
+    with log.open("ab") as file:
+        return subprocess.Popen(command, env=environment, stdout=file, stderr=file)
 
 
 async def _press(

@@ -46,6 +46,7 @@ def create_app(settings: Settings) -> FastAPI:
             app.state.readiness = Readiness(
                 model_server, list(contracts.values()), cache=settings.ready_cache
             )
+            app.state.limits = limits
             garbage.settle()
             yield
             for queue in queues.values():
