@@ -329,6 +329,8 @@ async def test_a_new_key_is_taken_up_when_a_token_names_it(url: Url, issuer: Iss
         lambda: web.json_response([1]),
         lambda: web.json_response({"keys": [5]}),
         lambda: web.json_response({"keys": [{"kty": "RSA", "kid": "rsa", "n": "!", "e": 5}]}),
+        lambda: web.json_response({"keys": [{"kty": "RSA", "key_ops": 5}]}),
+        lambda: web.json_response({"keys": [{"kty": "EC", "crv": "P-256", "kid": ["ec"]}]}),
         lambda: web.Response(text="[" * 100_000),
         lambda: web.Response(body=b" " * (2**20 + 5)),
         lambda: web.HTTPFound("https://evil.example/jwks.json"),
@@ -373,3 +375,15 @@ async def test_a_token_may_leave_the_key_id_out_if_there_is_one_key(issuer: Issu
     (tmp_path / "jwks.json").write_text(json.dumps({"keys": issuer.jwks["keys"][:1]}))
     tokens = tokens_by(KeySet(str(tmp_path / "jwks.json"), ALGORITHMS, 300))
     await tokens.verify(jwt.encode(issuer.claims(), issuer.rsa, "RS256").encode())
+
+
+async def test_a_url_that_breaks_off_or_speaks_no_http_is_away(issuer: Issuer) -> None:
+    async def nonsense(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"what?\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(nonsense, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        tokens = tokens_by(KeySet(f"http://127.0.0.1:{port}/", ALGORITHMS, 300))
+        with pytest.raises(AccessUnavailableError):
+            await tokens.verify(issuer.token().encode())

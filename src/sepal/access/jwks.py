@@ -6,6 +6,7 @@ import logging
 import time
 import urllib.request
 from collections.abc import Mapping, Sequence
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,7 @@ class KeySet:
                 self._keys = parse(content, self._algorithms)
                 self._content = content
                 self.generation += 1
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, HTTPException) as error:
             kept = "no token is taken" if self._keys is None else "those that were read before are taken"
             logger.error("the keys at %s can't be read, %s: %s", self._source, kept, error)
         finally:
@@ -106,12 +107,12 @@ def parse(content: bytes, algorithms: Sequence[str]) -> KeysByName:
         raise ValueError(f"it is no JWKS: {error!r}") from error
     keys: dict[str | None, dict[str, PyJWK]] = {}
     for jwk in listed:
-        for algorithm in _algorithms_of(jwk):
-            if algorithm in algorithms:
-                try:
+        try:
+            for algorithm in _algorithms_of(jwk):
+                if algorithm in algorithms:
                     keys.setdefault(jwk.get("kid"), {})[algorithm] = PyJWK(jwk, algorithm)
-                except (PyJWTError, ValueError, TypeError, KeyError) as error:
-                    raise ValueError(f"the key {jwk.get('kid')!r} is none: {error!r}") from error
+        except (PyJWTError, ValueError, TypeError, KeyError) as error:
+            raise ValueError(f"the key {jwk.get('kid')!r} is none: {error!r}") from error
     if not keys:
         raise ValueError(f"it has no key for {', '.join(algorithms)}")
     return keys
