@@ -12,6 +12,7 @@ from sepal.gateway import problems
 from sepal.gateway.documentation import serve_documentation
 from sepal.gateway.fast_route import Gateway, fast_routes
 from sepal.gateway.job_routes import job_routes
+from sepal.gateway.observation import Observation, metrics_routes
 from sepal.gateway.openapi import describe_problems
 from sepal.gateway.prediction import make_predictor
 from sepal.gateway.prediction_routes import prediction_routes
@@ -20,29 +21,36 @@ from sepal.gateway.service_routes import service_routes
 from sepal.gateway.upstream import open_model_server
 from sepal.jobs.queue import JobQueue
 from sepal.settings import Settings
+from sepal.telemetry.logs import Log
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """The gateway for the models that the settings name, or all. Connects to nothing until it runs."""
+def create_app(settings: Settings, log: Log | None = None) -> FastAPI:
+    """The gateway for the models that the settings name, or all. Connects to nothing until it runs.
+
+    Without a `log` no line is written for each request.
+    """
     contracts = load_contracts(settings.contracts_path, settings.models)
     queues = {name: JobQueue(settings, name) for name in contracts}
+    observation = Observation(settings, log)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_model_server(settings) as model_server:
-            app.state.predictors = {
-                name: make_predictor(contract, model_server, settings)
-                for name, contract in contracts.items()
-            }
-            app.state.readiness = Readiness(
-                model_server, list(contracts.values()), cache=settings.ready_cache
-            )
-            garbage.settle()
-            yield
-            for queue in queues.values():
-                queue.close()
+        with observation.running() as calls:
+            async with open_model_server(settings, calls) as model_server:
+                app.state.predictors = {
+                    name: make_predictor(contract, model_server, settings, observation.metrics)
+                    for name, contract in contracts.items()
+                }
+                app.state.readiness = Readiness(
+                    model_server, list(contracts.values()), cache=settings.ready_cache
+                )
+                garbage.settle()
+                yield
+                for queue in queues.values():
+                    queue.close()
 
     app = Gateway(
+        observation.recorder,
         title="Sepal",
         summary="Predictions of scikit-learn models.",
         version=version("sepal"),
@@ -53,6 +61,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     problems.install(app, settings.retry_after)
     app.include_router(service_routes(contracts, lambda: app.state.readiness))
+    app.include_router(metrics_routes(settings, observation.text))
     app.include_router(prediction_routes(contracts, lambda model: app.state.predictors[model], settings))
     app.include_router(job_routes(contracts, queues, settings))
     if settings.fast_route == "on":

@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from sepal.errors import ModelServerUnavailableError, UpstreamError
+from sepal.telemetry.correlation import CURRENT
 
 PAUSE = 0.1
 """Seconds between two probes."""
@@ -38,6 +39,7 @@ class Breaker:
             await asyncio.gather(self._recovery, return_exceptions=True)
 
     async def _recover(self) -> None:
+        CURRENT.set(None)  # it is for no one request
         while True:
             try:
                 await self._probe()

@@ -5,6 +5,7 @@ into the next; a lone row goes at once. So the batch grows with the load by itse
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -14,6 +15,8 @@ from typing import Protocol
 from sepal.contracts import wire
 from sepal.errors import ClientGoneError, ModelServerTimeoutError, OverloadedError
 from sepal.gateway.answers import Answers, joined
+from sepal.gateway.request_context import CallContext, RequestContext, current_request
+from sepal.telemetry.correlation import CURRENT
 
 
 class Send(Protocol):
@@ -42,6 +45,7 @@ class _Request:
     future: "asyncio.Future[Answers] | None"
     gone: Gone
     key: float | None = None
+    context: RequestContext = field(default_factory=current_request)
     taken: int = 0
     missing: int = 0
     parts: dict[int, Answers] = field(default_factory=dict)
@@ -184,12 +188,21 @@ class Coalescer:
         return slices
 
     async def _call(self, slices: list[_Slice], body: bytes, keys: bytes) -> None:
+        contexts = [part.request.context for part in slices]
+        CURRENT.set(CallContext(contexts))
+        sent = time.perf_counter()
+        for context in contexts:
+            context.sent = context.sent or sent
         try:
             answers = await (self._send(body, keys) if keys else self._send(body))
         except Exception as error:  # noqa: BLE001 (whatever it is, it is the callers')
             for part in slices:
                 part.request.finish(error)
             return
+        finally:
+            answered = time.perf_counter()
+            for context in contexts:
+                context.answered = answered
         at = 0
         for part in slices:
             stop = at + part.n_rows * self._answer_width

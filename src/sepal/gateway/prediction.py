@@ -1,5 +1,6 @@
 """Prediction without a protocol: rows of a contract in, answers out."""
 
+import time
 from collections.abc import Awaitable, Sequence
 from functools import partial
 from typing import Protocol
@@ -7,6 +8,8 @@ from typing import Protocol
 from sepal.contracts import Contract, Features, wire
 from sepal.gateway.answers import Answers, joined
 from sepal.gateway.coalescer import Coalescer, Gone, Send, keys_of
+from sepal.gateway.metrics import AnswerCounter, GatewayMetrics
+from sepal.gateway.request_context import current_request
 from sepal.gateway.upstream import ModelServer
 from sepal.settings import Settings
 
@@ -21,9 +24,10 @@ class Score(Protocol):
 class Predictor:
     """Predicts with one model: encodes rows and sends them upstream, together with others' or alone."""
 
-    def __init__(self, contract: Contract, score: Score) -> None:
+    def __init__(self, contract: Contract, score: Score, metrics: GatewayMetrics) -> None:
         self.contract = contract
         self._score = score
+        self._count = AnswerCounter(metrics, contract).count
 
     async def predict(
         self, rows: Sequence[Features], gone: Gone = lambda: False, key: float | None = None
@@ -33,7 +37,11 @@ class Predictor:
         Rows that still wait when the client has `gone` are not sent: ClientGoneError. By the
         `key`, a number in [0, 1), a canary knows the requests of one user.
         """
-        return await self._score(self.contract.encode(rows), gone, key)
+        request = current_request()
+        request.model, request.validated = self.contract.name, time.perf_counter()
+        answers = await self._score(self.contract.encode(rows), gone, key)
+        request.rows, request.version = self._count(answers)
+        return answers
 
 
 def prediction_path(contract: Contract, probabilities: bool) -> str:
@@ -41,12 +49,14 @@ def prediction_path(contract: Contract, probabilities: bool) -> str:
     return f"/{contract.name}/{'predict-proba' if probabilities else 'predict'}"
 
 
-def make_predictor(contract: Contract, model_server: ModelServer, settings: Settings) -> Predictor:
+def make_predictor(
+    contract: Contract, model_server: ModelServer, settings: Settings, metrics: GatewayMetrics
+) -> Predictor:
     """The predictor that the settings ask for."""
     send = partial(model_server.score, contract)
     row_bytes = len(contract.columns) * wire.ITEM_BYTES
     if settings.coalesce == "off":
-        return Predictor(contract, partial(_in_calls, send, row_bytes, settings.max_call_rows))
+        return Predictor(contract, partial(_in_calls, send, row_bytes, settings.max_call_rows), metrics)
     coalescer = Coalescer(
         send,
         row_bytes=row_bytes,
@@ -56,7 +66,8 @@ def make_predictor(contract: Contract, model_server: ModelServer, settings: Sett
         calls=settings.concurrent_calls,
         timeout=settings.request_timeout,
     )
-    return Predictor(contract, coalescer.score)
+    metrics.waiting[contract.name] = lambda: coalescer.waiting
+    return Predictor(contract, coalescer.score, metrics)
 
 
 async def _in_calls(
@@ -69,9 +80,14 @@ async def _in_calls(
 ) -> Answers:
     """The plain way: a request's rows in calls of their own, one after the other."""
     del gone  # they do not wait
+    request = current_request()
+    request.sent = time.perf_counter()
     calls = [rows[at : at + row_bytes * max_rows] for at in range(0, len(rows), row_bytes * max_rows)]
-    if key is None:
-        parts = [await send(call) for call in calls]
-    else:
-        parts = [await send(call, keys_of(key, len(call) // row_bytes)) for call in calls]
+    try:
+        if key is None:
+            parts = [await send(call) for call in calls]
+        else:
+            parts = [await send(call, keys_of(key, len(call) // row_bytes)) for call in calls]
+    finally:
+        request.answered = time.perf_counter()
     return joined(parts) if len(parts) > 1 else parts[0]

@@ -12,6 +12,7 @@ from sepal.contracts import Contract, wire
 from sepal.errors import ModelServerTimeoutError, ModelServerUnavailableError
 from sepal.gateway.answers import Answers
 from sepal.gateway.breaker import Breaker
+from sepal.gateway.calls import CallRecorder
 from sepal.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -26,9 +27,10 @@ _LARGEST_STATUS = 2**20
 class ModelServer:
     """Scores rows by calling the model server. It may be away: the breaker finds out when it is back."""
 
-    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
+    def __init__(self, session: aiohttp.ClientSession, url: str, recorder: CallRecorder) -> None:
         self._session = session
         self._url = url
+        self._recorder = recorder
         self.breaker = Breaker(self.status)
 
     async def score(self, contract: Contract, rows: bytes, keys: bytes = b"") -> Answers:
@@ -43,7 +45,14 @@ class ModelServer:
         n_rows = len(rows) // (len(contract.columns) * wire.ITEM_BYTES)
         n_bytes = n_rows * contract.answer_width * wire.ITEM_BYTES
         body = rows + keys
-        async with self._call("POST", f"/{contract.name}/score", data=body, headers=headers) as response:
+        path = f"/{contract.name}/score"
+        with self._recorder.call(contract.name, path, n_rows) as names:
+            return await self._score(contract, path, body, n_bytes, headers | names)
+
+    async def _score(
+        self, contract: Contract, path: str, body: bytes, n_bytes: int, headers: dict[str, str]
+    ) -> Answers:
+        async with self._call("POST", path, data=body, headers=headers) as response:
             if response.content_type != wire.MEDIA_TYPE or response.content_length != n_bytes:
                 raise _nonsense(f"{response.content_type} of {response.content_length} bytes")
             body = await response.content.readexactly(n_bytes)
@@ -82,7 +91,7 @@ class ModelServer:
 
 
 @asynccontextmanager
-async def open_model_server(settings: Settings) -> AsyncIterator[ModelServer]:
+async def open_model_server(settings: Settings, recorder: CallRecorder) -> AsyncIterator[ModelServer]:
     """A client with the pool and the deadlines that the settings say."""
     connector = aiohttp.TCPConnector(limit=settings.upstream_connections, keepalive_timeout=_KEEP_ALIVE)
     timeout = aiohttp.ClientTimeout(total=settings.request_timeout, sock_connect=settings.connect_timeout)
@@ -92,7 +101,7 @@ async def open_model_server(settings: Settings) -> AsyncIterator[ModelServer]:
         auto_decompress=False,
         cookie_jar=aiohttp.DummyCookieJar(),
     ) as session:
-        model_server = ModelServer(session, settings.upstream)
+        model_server = ModelServer(session, settings.upstream, recorder)
         try:
             yield model_server
         finally:

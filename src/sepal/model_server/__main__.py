@@ -5,6 +5,8 @@ import sys
 
 from sepal.errors import told_in_one_line
 from sepal.settings import load_settings
+from sepal.telemetry import sharing
+from sepal.telemetry.logs import SERVES_VARIABLE
 
 KEEP_ALIVE = 75
 """Seconds that an idle connection stays open: longer than the gateway keeps it, so that the gateway,
@@ -19,7 +21,9 @@ def main() -> None:
     command += ["--host", settings.model_server_host, "--port", str(settings.model_server_port)]
     command += ["--timeout-keep-alive", str(KEEP_ALIVE)]
     command += ["--timeout-graceful-shutdown", str(round(settings.stop_timeout))]
-    os.execve(sys.executable, command, {**os.environ, **settings.bentoml_environment})  # noqa: S606 (no shell)
+    environment = settings.bentoml_environment | sharing.environment_for(settings.model_server_workers)
+    environment[SERVES_VARIABLE] = "yes"
+    os.execve(sys.executable, command, {**os.environ, **environment})  # noqa: S606 (no shell)
 
 
 if __name__ == "__main__":
