@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import os
 import re
 import socket
+import sys
 import tempfile
 from typing import Any
 
@@ -123,6 +125,34 @@ async def test_each_request_has_one_line_with_all_that_is_known_of_it(
     ]
     assert [line["method"] for line in lines[-2:]] == ["GET", "other"]
     assert "secret" not in json.dumps(lines)
+
+
+async def test_no_line_is_lost_when_the_process_is_told_to_stop(model_server: FakeModelServer) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "sepal.gateway"),
+        env={
+            **os.environ,
+            "SEPAL_GATEWAY_PORT": str(port),
+            "SEPAL_MODEL_SERVER_URL": model_server.url,
+        },
+        stdout=asyncio.subprocess.PIPE,
+    )
+    async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as client:
+        while True:
+            try:
+                await call(client, "GET", "/livez")
+                break
+            except aiohttp.ClientConnectorError:
+                await asyncio.sleep(0.05)
+        await asyncio.gather(*(call(client, "POST", "/iris/predict", json=IRIS) for _ in range(50)))
+        process.terminate()
+        output, _ = await process.communicate()
+    lines = [json.loads(line) for line in output.splitlines()]
+    predictions = [line for line in lines if line.get("endpoint") == "/iris/predict"]
+    assert len({line["request_id"] for line in predictions}) == 50
 
 
 async def test_people_get_text_and_a_higher_level_only_failures(model_server: FakeModelServer) -> None:

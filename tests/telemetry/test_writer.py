@@ -59,3 +59,13 @@ def test_the_end_of_a_process_writes_what_is_left() -> None:
     program = "from sepal.telemetry.writer import LineWriter\nLineWriter(gather=60).write('last words\\n')"
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, timeout=30)
     assert ended.stdout == b"last words\n"
+
+
+def test_what_has_come_can_be_written_at_once(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("wb") as log:
+        writer = LineWriter(log.fileno(), gather=60)
+        for said in ("first\n", "second\n"):
+            writer.write(said)
+            writer.flush()
+            assert (tmp_path / "log").read_text().endswith(said)
+        writer.close()

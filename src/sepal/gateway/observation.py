@@ -23,6 +23,7 @@ class Observation:
         self.metrics = GatewayMetrics()
         self.recorder = Recorder(self.metrics, log, payloads=settings.log_payloads)
         self._settings = settings
+        self._log = log
         self._exposition: Exposition | None = None
         if log is not None:
             self.metrics.dropped_lines.read = lambda: {(): log.writer.dropped}
@@ -50,6 +51,8 @@ class Observation:
             told.close()
             if traces is not None:
                 traces.close()
+            if self._log is not None:
+                self._log.writer.flush()  # a signal may end the process without a further word
 
     def text(self) -> bytes:
         """The metrics of all processes of the tier, as Prometheus reads them."""

@@ -1,6 +1,7 @@
 """What a worker of the model server tells of itself, put together: log, metrics, their port, traces."""
 
 from collections.abc import Iterable
+from wsgiref.simple_server import WSGIServer
 
 from starlette.types import ASGIApp
 
@@ -25,6 +26,7 @@ class Observation:
         self._log = log
         self._exposition: Exposition | None = None
         self._tracing: tracing.Tracing | None = None
+        self._server: WSGIServer | None = None
 
     def start(self, app: ASGIApp, contracts: Iterable[Contract]) -> CallRecorder:
         """Begin to tell of what comes to an application: what to put around it."""
@@ -38,14 +40,19 @@ class Observation:
         port = settings.model_server_metrics_port
         if port is not None:
             host = settings.metrics_host or settings.model_server_host
-            exposition.serve(told, host, port, shared=settings.model_server_workers > 1)
+            self._server = exposition.serve(told, host, port, shared=settings.model_server_workers > 1)
         text = told.text if port is None else None
         named = {contract.name: contract for contract in contracts}
         return CallRecorder(app, named, self.metrics, log, self._tracing, text)
 
     def stop(self) -> None:
-        """Leave what was counted to the other workers, and send the last spans."""
+        """Leave what was counted to the other workers, send the last spans, write the last lines."""
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
         if self._exposition is not None:
             self._exposition.close()
         if self._tracing is not None:
             self._tracing.close()
+        if self._log is not None:
+            self._log.writer.flush()  # a signal may end the process without a further word

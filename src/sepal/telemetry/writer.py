@@ -26,7 +26,9 @@ class LineWriter:
         self._lines: deque[str] = deque()
         self._told = False
         self._wake = threading.Event()
-        self._closing = threading.Event()
+        self._hurry = threading.Event()
+        self._written = threading.Event()
+        self._closing = False
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
         atexit.register(self.close)
@@ -41,20 +43,31 @@ class LineWriter:
             self._told = True
             self._wake.set()
 
+    def flush(self, timeout: float = LAST_WORDS) -> None:
+        """Write what has come so far, within so many seconds."""
+        self._written.clear()
+        self._hurry.set()
+        self._wake.set()
+        self._written.wait(timeout)
+
     def close(self, timeout: float = LAST_WORDS) -> None:
-        """Write what is left, within so many seconds."""
+        """Write what is left, within so many seconds, and end."""
         atexit.unregister(self.close)
-        self._closing.set()
+        self._closing = True
+        self._hurry.set()
         self._wake.set()
         self._thread.join(timeout)
 
     def _run(self) -> None:
-        while not self._closing.is_set():
+        while not self._closing:
             self._wake.wait()
             self._wake.clear()
-            self._closing.wait(self._gather)
+            hurry = self._hurry.wait(self._gather)
             self._told = False  # before the lines are taken: what comes after will wake this again
             self._write_out()
+            if hurry:
+                self._hurry.clear()
+                self._written.set()
         self._write_out()
 
     def _write_out(self) -> None:
