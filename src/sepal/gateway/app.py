@@ -14,7 +14,7 @@ from sepal.gateway.fast_route import Gateway, fast_routes
 from sepal.gateway.job_routes import job_routes
 from sepal.gateway.observation import Observation, metrics_routes
 from sepal.gateway.openapi import describe_problems
-from sepal.gateway.prediction import make_predictor
+from sepal.gateway.prediction import make_predictor, prediction_path
 from sepal.gateway.prediction_routes import prediction_routes
 from sepal.gateway.readiness import Readiness
 from sepal.gateway.service_routes import service_routes
@@ -64,6 +64,11 @@ def create_app(settings: Settings, log: Log | None = None) -> FastAPI:
     app.include_router(metrics_routes(settings, observation.text))
     app.include_router(prediction_routes(contracts, lambda model: app.state.predictors[model], settings))
     app.include_router(job_routes(contracts, queues, settings))
+    observation.recorder.paths = frozenset(
+        prediction_path(contract, probabilities)
+        for contract in contracts.values()
+        for probabilities in (False, True)[: 1 + contract.target.has_probabilities]
+    )
     if settings.fast_route == "on":
         app.fast_routes = fast_routes(app, contracts, lambda model: app.state.predictors[model], settings)
     serve_documentation(app)

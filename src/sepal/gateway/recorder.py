@@ -69,6 +69,8 @@ class Recorder:
         self._likes: dict[Likeness, _Like] = {}
         self.payloads = payloads if log is not None else 0.0
         """Share of the requests whose body and answer are logged."""
+        self.paths: frozenset[str] = frozenset()
+        """Paths that are endpoints, also of a request that is refused before it comes to a route."""
 
     def samples(self) -> bool:
         """Whether this request is one of them."""
@@ -83,7 +85,7 @@ class Recorder:
         """A request has been answered, or given up."""
         ended = time.perf_counter()
         likeness = (
-            context.endpoint or _endpoint(scope),
+            context.endpoint or self._endpoint(scope),
             scope["method"] if scope["method"] in _METHODS else "other",
             context.status or ClientGoneError.status,  # who gets no answer has gone
             *(context.error, context.model, context.version, context.key_id),
@@ -106,6 +108,12 @@ class Recorder:
             self._tell(self._log, like, context, duration)
         if self.tracing is not None:
             end_span(self.tracing, context, likeness, ended)
+
+    def _endpoint(self, scope: Scope) -> str:
+        """The template of the route that took a request, so that there are only so many."""
+        if scope["path"] in self.paths:
+            return str(scope["path"])
+        return str(getattr(scope.get("route"), "path", None) or _ELSEWHERE)
 
     def _new_like(self, likeness: Likeness) -> _Like:
         if len(self._likes) >= _MOST_LIKES:
@@ -136,8 +144,3 @@ def _level(status: int) -> int:
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         return logging.ERROR
     return logging.WARNING if status > HTTPStatus.INTERNAL_SERVER_ERROR else logging.INFO
-
-
-def _endpoint(scope: Scope) -> str:
-    """The template of the route that took a request, so that there are only so many."""
-    return str(getattr(scope.get("route"), "path", None) or _ELSEWHERE)
