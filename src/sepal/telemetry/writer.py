@@ -5,7 +5,7 @@ import os
 import threading
 from collections import deque
 
-GATHER = 0.05
+GATHER = 0.02
 """Seconds for which lines are gathered and then written at once: what `kill -9` may lose."""
 
 MOST_LINES = 50_000
