@@ -7,6 +7,7 @@ import re
 import socket
 import sys
 import tempfile
+from array import array
 from typing import Any
 
 import aiohttp
@@ -15,8 +16,13 @@ import uvicorn
 from aiohttp import web
 from prometheus_client.parser import text_string_to_metric_families
 
+from sepal.contracts.catalogue import load_contracts
+from sepal.gateway.answers import Answers
 from sepal.gateway.app import create_app
 from sepal.gateway.joined_writes import JoinedWrites
+from sepal.gateway.metrics import AnswerCounter, GatewayMetrics
+from sepal.gateway.recorder import Recorder
+from sepal.gateway.request_context import CallContext, RequestContext
 from sepal.settings import Settings
 from sepal.telemetry.correlation import REQUESTS_HEADER, join_ids
 from sepal.telemetry.logs import Log
@@ -290,6 +296,25 @@ async def test_the_model_server_is_told_whose_rows_a_call_carries(model_server: 
         )
     assert sorted(one for header in seen for one in header.split(",")) == sorted(ids)
     assert len(seen) < len(ids)
+
+
+def test_what_is_kept_for_the_next_request_is_bounded() -> None:
+    metrics = GatewayMetrics()
+    recorder, counter = Recorder(metrics), AnswerCounter(metrics, load_contracts()["iris"])
+    for number in range(1500):
+        version = f"log_reg_{number}"
+        counter.count(Answers(array("d", [number, 1, 0, 1, 0]), {number: version}))
+        context = RequestContext("id", endpoint="/iris/predict", version=version, status=200)
+        recorder.end(context, {"method": "POST", "path": "/iris/predict"})
+    counted = metrics.all.snapshot()
+    assert len(counted["sepal_predictions_total"]) == 1500
+    assert counted["sepal_requests_total"] == [(["/iris/predict", "POST", "200"], [1500])]
+
+
+def test_code_that_runs_for_requests_knows_their_ids() -> None:
+    one, two = RequestContext("one"), RequestContext("two")
+    assert one.request_ids == ("one",)
+    assert CallContext([one, two]).request_ids == ["one", "two"]
 
 
 def test_a_header_names_as_many_requests_as_fit() -> None:

@@ -106,8 +106,8 @@ class Recorder:
             like.rows.value += context.rows
         if self._log is not None and like.level >= self._log.level:
             self._tell(self._log, like, context, duration)
-        if self.tracing is not None:
-            end_span(self.tracing, context, likeness, ended)
+        if self.tracing is not None and context.span is not None:
+            end_span(self.tracing, context.span, context, likeness, ended)
 
     def _endpoint(self, scope: Scope) -> str:
         """The template of the route that took a request, so that there are only so many."""

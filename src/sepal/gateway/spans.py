@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING
 from sepal.gateway.request_context import Likeness, RequestContext
 
 if TYPE_CHECKING:
+    from opentelemetry.trace import Span
+
     from sepal.telemetry.tracing import Tracing
 
 
-def end_span(tracing: "Tracing", context: RequestContext, likeness: Likeness, ended: float) -> None:
+def end_span(
+    tracing: "Tracing", span: "Span", context: RequestContext, likeness: Likeness, ended: float
+) -> None:
     """End the span of a request, with one inside it for each stage."""
-    span = context.span
-    if span is None:
-        return
     endpoint, method, status, error, model, version, key_id = likeness
     if span.is_recording():
         if context.validated:
