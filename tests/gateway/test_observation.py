@@ -8,18 +8,17 @@ import socket
 import sys
 import tempfile
 from array import array
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
 import pytest
-import uvicorn
 from aiohttp import web
 from prometheus_client.parser import text_string_to_metric_families
 
 from sepal.contracts.catalogue import load_contracts
 from sepal.gateway.answers import Answers
-from sepal.gateway.app import create_app
-from sepal.gateway.joined_writes import JoinedWrites
 from sepal.gateway.metrics import AnswerCounter, GatewayMetrics
 from sepal.gateway.recorder import Recorder
 from sepal.gateway.request_context import CallContext, RequestContext
@@ -50,34 +49,12 @@ class Told:
         return [json.loads(line) for line in self.text()]
 
 
-class logging_gateway:  # noqa: N801 (used as a function)
+@asynccontextmanager
+async def logging_gateway(settings: Settings) -> AsyncIterator[tuple[aiohttp.ClientSession, Told]]:
     """The gateway of these settings, with a log."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-
-    async def __aenter__(self) -> tuple[aiohttp.ClientSession, Told]:
-        told = Told(self._settings)
-        self._server = uvicorn.Server(
-            uvicorn.Config(
-                create_app(self._settings, told.log),
-                port=0,
-                http=JoinedWrites,
-                log_level="warning",
-                lifespan="on",
-            )
-        )
-        self._serving = asyncio.create_task(self._server.serve())
-        while not self._server.started:  # noqa: ASYNC110 (uvicorn tells nobody)
-            await asyncio.sleep(0.001)
-        port = self._server.servers[0].sockets[0].getsockname()[1]
-        self._session = aiohttp.ClientSession(f"http://127.0.0.1:{port}")
-        return self._session, told
-
-    async def __aexit__(self, *_error: object) -> None:
-        await self._session.close()
-        self._server.should_exit = True
-        await self._serving
+    told = Told(settings)
+    async with gateway(settings, log=told.log) as session:
+        yield session, told
 
 
 async def samples(client: aiohttp.ClientSession) -> dict[str, float]:

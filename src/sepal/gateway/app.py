@@ -1,5 +1,6 @@
 """The gateway's application, put together from its parts."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -12,6 +13,7 @@ from sepal.gateway import problems
 from sepal.gateway.documentation import serve_documentation
 from sepal.gateway.fast_route import Gateway, fast_routes
 from sepal.gateway.job_routes import job_routes
+from sepal.gateway.limits import LIMITS, limits_of
 from sepal.gateway.observation import Observation, metrics_routes
 from sepal.gateway.openapi import describe_problems
 from sepal.gateway.prediction import make_predictor, prediction_path
@@ -34,7 +36,7 @@ def create_app(settings: Settings, log: Log | None = None) -> FastAPI:
     observation = Observation(settings, log)
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, object]]:
         with observation.running() as calls:
             async with open_model_server(settings, calls) as model_server:
                 app.state.predictors = {
@@ -44,8 +46,11 @@ def create_app(settings: Settings, log: Log | None = None) -> FastAPI:
                 app.state.readiness = Readiness(
                     model_server, list(contracts.values()), cache=settings.ready_cache
                 )
+                app.state.limits = limits = limits_of(settings)
+                watch = asyncio.create_task(limits.watch())
                 garbage.settle()
-                yield
+                yield {LIMITS: limits}
+                watch.cancel()
                 for queue in queues.values():
                     queue.close()
 

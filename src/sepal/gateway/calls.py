@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import aiohttp
+
 from sepal.errors import ModelServerTimeoutError, UpstreamError
 from sepal.gateway.metrics import GatewayMetrics
 from sepal.gateway.request_context import current_requests
@@ -59,4 +61,8 @@ class CallRecorder:
 def _kind(error: UpstreamError) -> str:
     if isinstance(error, ModelServerTimeoutError):
         return "timeout"
-    return "unreachable" if isinstance(error.__cause__, OSError | EOFError) else "bad_answer"
+    return (
+        "unreachable"
+        if isinstance(error.__cause__, aiohttp.ClientError | OSError | EOFError)
+        else "bad_answer"
+    )

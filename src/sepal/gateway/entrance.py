@@ -6,6 +6,8 @@ from sepal.gateway.payload import Payload
 from sepal.gateway.recorder import Recorder
 from sepal.gateway.request_context import RequestContext, open_context
 
+_ERROR = 400
+
 
 class Entrance:
     """ASGI application around all routes.
@@ -19,7 +21,7 @@ class Entrance:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
-        context = open_context(scope)
+        context = open_context(scope, receive)
         recorder = self._recorder
         if recorder.tracing is not None:
             recorder.begin(context, scope)
@@ -28,6 +30,8 @@ class Entrance:
             if message["type"] == "http.response.start":
                 context.status = message["status"]
                 message["headers"].append((b"x-request-id", context.request_id.encode()))
+                if message["status"] >= _ERROR and context.unread():
+                    message["headers"].append((b"connection", b"close"))  # rather than read all the rest
             await send(message)
 
         try:

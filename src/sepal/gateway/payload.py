@@ -20,11 +20,6 @@ class Payload:
             "answer": self._answer.decode("utf-8", "replace"),
         }
 
-    @property
-    def disconnected(self) -> bool:
-        """Whether the client has hung up, as far as uvicorn knows."""
-        return bool(getattr(getattr(self._receive, "__self__", None), "disconnected", False))
-
     async def receive(self) -> Message:
         """Receive the next part of the body."""
         message = await self._receive()

@@ -3,12 +3,12 @@
 import os
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING, TypeAlias
 
-from starlette.types import Scope
+from starlette.types import Receive, Scope
 
 from sepal.telemetry.correlation import CURRENT
 
@@ -17,9 +17,12 @@ if TYPE_CHECKING:
 
 _SOUND = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _KEY = "sepal.context"
+_READ = frozenset((b"x-request-id", b"x-request-deadline", b"content-length", b"content-encoding"))
 
 Likeness: TypeAlias = tuple[str, str, int, str | None, str | None, str | None, str | None]
 """What like requests have in common: endpoint, method, status, error, model, version, key id."""
+_LITTLE = 2**16
+"""Bytes of a body that are read to its end even if nobody needs it any more."""
 
 _PROCESS = os.urandom(8).hex()
 _COUNT = count()
@@ -31,6 +34,8 @@ class RequestContext:
     """One request: its id, which is the client's `X-Request-ID` if that is sound, and when it came.
 
     The rest is found out on its way. Moments are of `time.perf_counter`, 0 if they did not come.
+    `body_bytes` is how long its body is, as far as it says; `encoding` how that is compressed;
+    `deadline` its `X-Request-Deadline`, as it was sent.
     """
 
     request_id: str
@@ -52,6 +57,18 @@ class RequestContext:
     span: "Span | None" = None
     call: "Span | None" = None
     """Of the upstream call with the last of its rows."""
+    body_bytes: int = 0
+    encoding: bytes = b""
+    deadline: bytes | None = None
+    cycle: object = None
+
+    def gone(self) -> bool:
+        """Whether the client has hung up, as far as uvicorn knows; asking costs no turn of the loop."""
+        return getattr(self.cycle, "disconnected", False)
+
+    def unread(self) -> bool:
+        """Whether much of the body has not come in yet, or nobody knows how much."""
+        return getattr(self.cycle, "more_body", False) and not 0 < self.body_bytes <= _LITTLE
 
     @property
     def request_ids(self) -> tuple[str]:
@@ -71,11 +88,28 @@ class CallContext:
         return [request.request_id for request in self.requests]
 
 
-def open_context(scope: Scope) -> RequestContext:
-    """Begin a request."""
-    scope[_KEY] = context = RequestContext(_identify(scope))
+def open_context(scope: Scope, receive: Receive) -> RequestContext:
+    """Begin a request, which is received by uvicorn's own function."""
+    context = RequestContext("", cycle=getattr(receive, "__self__", None))
+    for name, value in scope["headers"]:
+        if name in _READ:
+            _read(context, name, value)
+    if not context.request_id:
+        context.request_id = request_id_of(())
+    scope[_KEY] = context
     CURRENT.set(context)
     return context
+
+
+def _read(context: RequestContext, name: bytes, value: bytes) -> None:
+    if name == b"content-length":
+        context.body_bytes = int(value)
+    elif name == b"content-encoding":
+        context.encoding = value
+    elif name == b"x-request-deadline":
+        context.deadline = value
+    elif _SOUND.fullmatch(value):
+        context.request_id = value.decode()
 
 
 def context_of(scope: Scope) -> RequestContext:
@@ -98,8 +132,9 @@ def current_requests() -> Sequence[RequestContext]:
     return [current] if isinstance(current, RequestContext) else []
 
 
-def _identify(scope: Scope) -> str:
-    for name, value in scope["headers"]:
+def request_id_of(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """The id that a request brings, or else a new one."""
+    for name, value in headers:
         if name == b"x-request-id" and _SOUND.fullmatch(value):
-            return str(value.decode())
+            return value.decode()
     return f"{_PROCESS}{next(_COUNT):016x}"
