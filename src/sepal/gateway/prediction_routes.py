@@ -33,9 +33,9 @@ def prediction_routes(
     """The routes of all contracts, and the answer to models that do not exist."""
     router = APIRouter(route_class=json_route(settings.max_body_bytes))
     for contract in contracts.values():
-        _add(router, contract, predictor, settings.max_rows, probabilities=False)
+        _add(router, contract, predictor, settings, probabilities=False)
         if contract.target.has_probabilities:
-            _add(router, contract, predictor, settings.max_rows, probabilities=True)
+            _add(router, contract, predictor, settings, probabilities=True)
 
     unknown = APIRouter()
 
@@ -53,14 +53,14 @@ def _add(
     router: APIRouter,
     contract: Contract,
     predictor: Callable[[str], Predictor],
-    max_rows: int,
+    settings: Settings,
     *,
     probabilities: bool,
 ) -> None:
     what, answer = "predict", contract.prediction
     if probabilities:
         what, answer = "predict-proba", contract.prediction_with_probabilities
-    rows_type: Any = _row_or_rows(contract, max_rows)
+    rows_type: Any = _row_or_rows(contract, settings.max_rows)
     format_answers = formatter(contract, probabilities=probabilities)
     answer_type: Any = answer | list[answer]  # type: ignore[valid-type]  # made at run time
 
@@ -84,6 +84,7 @@ def _add(
         tags=[contract.name],
         response_model=answer_type,
         responses=problem_responses(*PROBLEMS),
+        route_class_override=json_route(settings.max_body_bytes, contract, settings.max_rows),
     )
 
 
