@@ -1,0 +1,95 @@
+"""Twenty minutes at half load while versions are promoted: nothing grows. Ctrl-C reports what there is."""
+
+import asyncio
+import signal
+import time
+from collections.abc import Iterator
+from itertools import cycle
+
+from tests.faults.clients import percentile
+from tests.faults.generator import Generator, Tally
+from tests.faults.judge import Judge
+from tests.faults.results import Form, Result
+from tests.faults.tiers import gateway, model_server, running
+from tests.faults.watch import MIB, Watch, watching
+from tests.tiers import Place
+
+SECONDS = 20 * 60.0
+EVERY = 30.0
+"""Seconds between two promotions."""
+SETTLED, WINDOW = 1 / 4, 1 / 20
+"""The part of the time after which memory is looked at first, minute 5 of 20, and for how long."""
+GROWTH = 5.0
+"""Percent."""
+DESCRIPTORS = 3.0
+"""More of them are growth; fewer may be a look that fell into a promotion's file or a connection's end."""
+_FLOOR = 4.0
+"""MiB below which a process's growth is none in the short form, whose first looks come at once."""
+
+
+async def soaked(place: Place, form: Form) -> Result:
+    """Half of the best rate, with a promotion now and then."""
+    judge = Judge(place.settings)
+    server = model_server(place)
+    front = gateway(place, server.url)
+    seconds = form.lasts(SECONDS, 20)
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGINT, stopped.set)
+    async with running(server, front):
+        generator = Generator(front.port, judge)
+        best = await generator.closed(connections=64, seconds=form.of(5.0, 2.0))
+        begun = time.monotonic()
+        async with watching(server, front, every=max(0.5, seconds / 600)) as watch:
+            promoting = asyncio.create_task(_promote(place, form.of(EVERY, 5.0)))
+            tally = await generator.open(best.goodput / 2, seconds, stopped.is_set)
+            promoting.cancel()
+            moves = (await asyncio.gather(promoting, return_exceptions=True))[0]
+        await generator.close()
+    loop.remove_signal_handler(signal.SIGINT)
+    return _judged(form, watch, begun, tally, best.goodput, moves)
+
+
+def _judged(form: Form, watch: Watch, begun: float, tally: Tally, best: float, moves: object) -> Result:
+    result = Result("soak")
+    window = max(1.0, tally.seconds * WINDOW)
+    settled, end = begun + tally.seconds * SETTLED, begun + tally.seconds
+    early, late = watch.between(settled, settled + window), watch.between(end - window, end)
+    result.none("neither right nor a clean 5xx", tally.faults.elements())
+    result.none("refused", [f"{status}" for status in tally.statuses.elements() if status != 200])
+    result.equal("the processes are the same", sorted(late), sorted(early))
+    for process in sorted(early.keys() & late.keys()):
+        (rss, fds), (rss_late, fds_late) = early[process], late[process]
+        name = f"{process[0]} {process[1]}"
+        grown = 0.0 if form.short and rss_late - rss < _FLOOR * MIB else 100 * (rss_late / rss - 1)
+        result.at_most(f"{name}: RSS, {rss / MIB:.0f} MiB, grows by", grown, GROWTH, "%")
+        result.at_most(f"{name}: descriptors, {fds:.0f}, grow by", fds_late - fds, DESCRIPTORS)
+    result.measured = {
+        "seconds": tally.seconds,
+        "requests": tally.sent,
+        "right": len(tally.right),
+        "offered, requests/s": tally.offered,
+        "best, requests/s": best,
+        "moves of the champion": moves,
+        "p50, ms": 1000 * percentile(list(tally.right), 50),
+        "p99, ms": 1000 * percentile(list(tally.right), 99),
+        "longest, ms": 1000 * max(tally.right, default=0.0),
+    }
+    return result
+
+
+async def _promote(place: Place, every: float) -> int:
+    """Promote, roll back, and so on, until cancelled; how often."""
+    moves = 0
+    commands = _commands()
+    try:
+        while True:
+            await asyncio.sleep(every)
+            await asyncio.to_thread(place.sepal, "models", *next(commands), "--why", "soak")
+            moves += 1
+    except asyncio.CancelledError:
+        return moves
+
+
+def _commands() -> Iterator[tuple[str, ...]]:
+    return cycle([("promote", "iris", "log_reg_2"), ("rollback", "iris")])
