@@ -15,7 +15,7 @@ from aiohttp import web
 from sepal.contracts import Labels, wire
 from sepal.contracts.catalogue import load_contracts
 from sepal.gateway.app import create_app
-from sepal.gateway.joined_writes import JoinedWrites
+from sepal.gateway.http_protocol import BoundedHttp
 from sepal.settings import Settings
 
 IRIS = {"SepalLengthCm": 5, "SepalWidthCm": 2, "PetalLengthCm": 3, "PetalWidthCm": 4}
@@ -96,7 +96,9 @@ async def model_server() -> AsyncIterator[FakeModelServer]:
 async def gateway(settings: Settings) -> AsyncIterator[aiohttp.ClientSession]:
     """The gateway of these settings on a free port; a session with its base URL."""
     server = uvicorn.Server(
-        uvicorn.Config(create_app(settings), port=0, http=JoinedWrites, log_level="warning", lifespan="on")
+        uvicorn.Config(
+            create_app(settings), port=0, http=BoundedHttp, ws="none", log_level="warning", lifespan="on"
+        )
     )
     serving = asyncio.create_task(server.serve())
     while not server.started:  # noqa: ASYNC110 (uvicorn tells nobody)

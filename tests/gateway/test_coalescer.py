@@ -32,11 +32,14 @@ class Upstream:
         self.pause = pause
         self.fails = fails
         self.calls: list[list[float]] = []
+        self.deadlines: list[float | None] = []
         self.under_way = 0
         self.most_under_way = 0
         self.failed: set[float] = set()
 
-    async def send(self, body: bytes) -> Answers:
+    async def send(self, body: bytes, keys: bytes = b"", deadline: float | None = None) -> Answers:
+        del keys
+        self.deadlines.append(deadline)
         rows = wire.unpack(body)
         self.calls.append(rows.tolist())
         self.under_way += 1
@@ -220,4 +223,4 @@ async def _storm(draw: random.Random, calls: int, max_rows: int, max_waiting: in
     assert max(map(len, upstream.calls), default=0) <= max_rows
     assert upstream.most_under_way <= calls
     assert together.waiting == 0
-    assert not together._by_deadline
+    assert not len(together._deadlines)

@@ -1,5 +1,6 @@
 """The prediction routes: `POST /{model}/predict` and `/predict-proba`, made from each contract."""
 
+import time
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -9,9 +10,12 @@ from pydantic import Discriminator, Field, Tag
 from sepal.contracts import Contract, Features
 from sepal.contracts.catalogue import pick
 from sepal.gateway.answers import formatter
+from sepal.gateway.deadline import HEADER as DEADLINE
+from sepal.gateway.deadline import patience
 from sepal.gateway.json_route import json_route
 from sepal.gateway.openapi import problem_responses
 from sepal.gateway.prediction import Predictor, prediction_path
+from sepal.gateway.request_context import context_of
 from sepal.gateway.trial_key import HEADER, trial_key
 from sepal.settings import Settings
 
@@ -21,6 +25,15 @@ TrialKey = Annotated[
         alias=HEADER,
         description="While a canary runs, requests with the same key, such as a user's id, are answered "
         "by the same version.",
+    ),
+]
+
+Deadline = Annotated[
+    str | None,
+    Header(
+        alias=DEADLINE,
+        description="Seconds that you will wait for the answer, such as `0.5`. What could not be "
+        "answered by then is refused at once.",
     ),
 ]
 
@@ -64,10 +77,19 @@ def _add(
     format_answers = formatter(contract, probabilities=probabilities)
     answer_type: Any = answer | list[answer]  # type: ignore[valid-type]  # made at run time
 
-    async def endpoint(request: Request, rows: Any, _key: TrialKey = None) -> Response:  # noqa: ANN401 (the real type is set below)
+    async def endpoint(
+        request: Request,
+        rows: Any,  # noqa: ANN401 (the real type is set below)
+        _key: TrialKey = None,
+        _deadline: Deadline = None,
+    ) -> Response:
         many = isinstance(rows, list)
         asked = rows if many else [rows]
-        found = await predictor(contract.name).predict(asked, key=trial_key(request.scope))
+        scope = request.scope
+        deadline = time.monotonic() + patience(scope, settings.request_timeout)
+        found = await predictor(contract.name).predict(
+            asked, context_of(scope).gone, trial_key(scope), deadline
+        )
         answers = format_answers(found)
         content = b"[" + b",".join(answers) + b"]" if many else answers[0]
         return Response(content, media_type="application/json")
