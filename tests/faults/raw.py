@@ -100,7 +100,7 @@ def head(path: str, *headers: str) -> bytes:
 
 def is_of_the_protocol(reply: Reply) -> bool:
     """Whether it is the HTTP server's own answer to what is no HTTP, before any application sees it."""
-    return reply.status == 400 and reply.body == b"Invalid HTTP request received."
+    return reply.status == 400 and b"This is no valid HTTP request." in reply.body
 
 
 def exceptions_in(log: str) -> list[str]:

@@ -37,7 +37,7 @@ async def stopped_under_load(place: Place, form: Form) -> Result:
     """The gateway as often as the model server."""
     judge = Judge(place.settings)
     server = model_server(place)
-    front = gateway(place, server.url, drain=DRAIN)
+    front = gateway(place, server.url, drain_delay=DRAIN)
     rounds = form.of(30, 2)
     result = Result("sigterm")
     with cleaned_up(server, front):
