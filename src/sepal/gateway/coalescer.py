@@ -61,7 +61,8 @@ class Coalescer:
         self._waiting = 0
         self._under_way: set[asyncio.Task[None]] = set()
         self._pace = Pace()
-        self._last_sent = (0, 0.0)
+        self._last_sent = self._last_ends = 0.0
+        self._full = False
         self._deadlines = Deadlines()
 
     @property
@@ -69,25 +70,30 @@ class Coalescer:
         """Rows that wait for a call."""
         return self._waiting
 
-    def expected(self, n_rows: int) -> float:
+    def expected(self, n_rows: int, now: float) -> float:
         """Seconds until so many further rows would be answered, as far as the last calls tell."""
         if len(self._under_way) < self._calls:
             return 0.0  # they go at once, and that is how a change for the better is noticed
-        full, rest = divmod(self._waiting + n_rows, self._max_rows)
-        ahead = full * self._pace.expect(self._max_rows) + (self._pace.expect(rest) if rest else 0.0)
-        sent, at = self._last_sent
-        running, whole = time.monotonic() - at, self._pace.expect(sent)
-        return (ahead + (whole - running if running < whole else running)) / self._calls
+        rows, most, expect = self._waiting + n_rows, self._max_rows, self._pace.expect
+        ahead = expect(rows) if rows <= most else rows // most * expect(most) + expect(rows % most)
+        left = self._last_ends - now
+        return (ahead + (left if left > 0 else now - self._last_sent)) / self._calls
 
-    def admit(self, n_rows: int, patience: float) -> None:
+    def admit(self, n_rows: int, patience: float, now: float) -> None:
         """Raise OverloadedError if so many rows could not be answered in so many seconds."""
-        late = self.expected(n_rows) - patience
-        if late > 0:
+        late = self.expected(n_rows, now) - patience
+        self._full = late > 0
+        if self._full:
             raise OverloadedError(
                 "More waits for the model server than it can answer in the time that you give. "
                 "Try again shortly.",
                 retry_after=late,
             )
+
+    def admit_early(self, patience: float) -> None:
+        """As `admit` for one row that is not there yet; costs nothing while there is room."""
+        if self._full:
+            self.admit(1, patience, time.monotonic())
 
     async def score(
         self,
@@ -111,9 +117,9 @@ class Coalescer:
         if self._waiting + n_rows > self._max_waiting:
             raise OverloadedError(
                 "Too many rows wait for the model server. Try again shortly.",
-                retry_after=self.expected(n_rows),
+                retry_after=self.expected(n_rows, now),
             )
-        self.admit(n_rows, deadline - now)
+        self.admit(n_rows, deadline - now, now)
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Answers] = loop.create_future()
         request = Request(rows, n_rows, deadline, future, gone, key, missing=n_rows)
@@ -134,7 +140,8 @@ class Coalescer:
         if slices:
             size = self._row_bytes
             body = b"".join([s.request.rows[s.start * size : (s.start + s.n_rows) * size] for s in slices])
-            self._last_sent = len(body) // size, time.monotonic()
+            self._last_sent = time.monotonic()
+            self._last_ends = self._last_sent + self._pace.expect(len(body) // size)
             task = asyncio.create_task(self._call(slices, body, keys_of_slices(slices)))
             self._under_way.add(task)
             task.add_done_callback(self._call_ended)
@@ -168,9 +175,9 @@ class Coalescer:
         return slices
 
     async def _call(self, slices: list[Slice], body: bytes, keys: bytes) -> None:
-        n_rows, started = self._last_sent
+        n_rows, started = len(body) // self._row_bytes, time.monotonic()
         try:
-            answers = await self._send(body, keys, max(part.request.deadline for part in slices))
+            answers = await self._send(body, keys, max([part.request.deadline for part in slices]))
         except Exception as error:  # noqa: BLE001 (whatever it is, it is the callers')
             seconds = time.monotonic() - started
             if isinstance(error, ModelServerTimeoutError) and seconds > self._pace.expect(n_rows):

@@ -140,24 +140,26 @@ class BoundedHttp(JoinedWrites):
             self.cycle.keep_alive = False
 
     def look(self, now: float) -> None:
-        """Cut the connection off if its client is too slow: at sending, at reading, or at going."""
+        """Cut the connection off if its client is too slow: at going, at reading, or at sending."""
         if self._cut_at is not None:
             if now > self._cut_at:
                 self.transport.abort()
-        elif self.began is not None and self.flow.read_paused:
-            self.began = now  # it is not the client that is slow
-        elif self.began is not None and now - self.began > (
-            self.limits.client_timeout + self._body_bytes / _BYTES_PER_SECOND
-        ):
-            self._give_up()
-        else:
-            size = self.transport.get_write_buffer_size()
-            before, since = self._unread
-            if not size or size != before:
-                self._unread = (size, now)
-            elif now - since > self.limits.client_timeout:
-                self.limits.refuse("slow client")
-                self.transport.abort()
+        elif self._reads_nothing(now):
+            self.limits.refuse("slow client")
+            self.transport.abort()
+        elif self.began is not None:
+            if self.flow.read_paused:
+                self.began = now  # it is not the client that is slow
+            elif now - self.began > self.limits.client_timeout + self._body_bytes / _BYTES_PER_SECOND:
+                self._give_up()
+
+    def _reads_nothing(self, now: float) -> bool:
+        size = self.transport.get_write_buffer_size()
+        before, since = self._unread
+        if not size or size != before:
+            self._unread = (size, now)
+            return False
+        return now - since > self.limits.client_timeout
 
     def _give_up(self) -> None:
         if not self._head_bytes:

@@ -77,7 +77,7 @@ def make_predictor(contract: Contract, model_server: ModelServer, settings: Sett
 
     def admit(patience: float) -> None:
         model_server.breaker.check()
-        coalescer.admit(1, patience)
+        coalescer.admit_early(patience)
 
     return Predictor(contract, coalescer.score, admit)
 

@@ -9,6 +9,8 @@ from itertools import count
 
 from starlette.types import Receive, Scope
 
+_READ = frozenset((b"x-request-id", b"x-request-deadline", b"content-length", b"content-encoding"))
+
 _SOUND = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
 _KEY = "sepal.context"
 
@@ -24,13 +26,15 @@ _COUNT = count()
 class RequestContext:
     """One request: its id, which is the client's `X-Request-ID` if that is sound, and when it came.
 
-    `body_bytes` is how long its body is, as far as it says; `encoding` how that is compressed.
+    `body_bytes` is how long its body is, as far as it says; `encoding` how that is compressed;
+    `deadline` its `X-Request-Deadline`, as it was sent.
     """
 
     request_id: str
     arrived: float = field(default_factory=time.perf_counter)
     body_bytes: int = 0
     encoding: bytes = b""
+    deadline: bytes | None = None
     cycle: object = None
 
     def gone(self) -> bool:
@@ -44,14 +48,25 @@ class RequestContext:
 
 def open_context(scope: Scope, receive: Receive) -> RequestContext:
     """Begin a request, which is received by uvicorn's own function."""
-    headers = scope["headers"]
-    scope[_KEY] = context = RequestContext(request_id_of(headers), cycle=getattr(receive, "__self__", None))
-    for name, value in headers:
-        if name == b"content-length":
-            context.body_bytes = int(value)
-        elif name == b"content-encoding":
-            context.encoding = value
+    context = RequestContext("", cycle=getattr(receive, "__self__", None))
+    for name, value in scope["headers"]:
+        if name in _READ:
+            _read(context, name, value)
+    if not context.request_id:
+        context.request_id = request_id_of(())
+    scope[_KEY] = context
     return context
+
+
+def _read(context: RequestContext, name: bytes, value: bytes) -> None:
+    if name == b"content-length":
+        context.body_bytes = int(value)
+    elif name == b"content-encoding":
+        context.encoding = value
+    elif name == b"x-request-deadline":
+        context.deadline = value
+    elif _SOUND.fullmatch(value):
+        context.request_id = value.decode()
 
 
 def context_of(scope: Scope) -> RequestContext:
