@@ -16,7 +16,7 @@ from tests.tiers import IRIS, Place
 SECONDS = 5.0
 """Within which each is refused; clients that are slow are cut off within WAIT."""
 WAIT = 40.0
-MEMORY = 150.0
+MEMORY = 200.0
 """MiB that all of it may cost the gateway, at the most."""
 _FLOOD = 100 * 10**6
 _BLOCK = 2**16
@@ -102,7 +102,7 @@ async def hostile(place: Place, form: Form) -> Result:
     """Each by itself; then the good ones four at a time, to see that memory is bounded in total."""
     judge = Judge(place.settings)
     server = model_server(place)
-    front = gateway(place, server.url)
+    front = gateway(place, server.url, client_timeout=form.of(10.0, 2.0))
     result, told = Result("bodies"), dict[str, str]()
     faults: list[str] = []
     async with running(server, front):

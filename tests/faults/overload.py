@@ -33,9 +33,9 @@ async def overloaded(place: Place, form: Form) -> Result:
     front = gateway(place, server.url)
     async with running(server, front), watching(front) as watch:
         generator = Generator(front.port, judge, deadline=DEADLINE)
-        best = await generator.closed(connections=64, seconds=form.of(10.0, 3.0))
+        best = await generator.closed(connections=64, seconds=form.of(10.0, 2.0))
         before = watch.peak("gateway")
-        tally = await generator.open(10 * best.goodput, form.lasts(60, 5))
+        tally = await generator.open(10 * best.goodput, form.lasts(60, 4))
         after = await generator.closed(connections=64, seconds=form.of(5.0, 1.5))
         await generator.close()
     result = Result("overload")

@@ -24,7 +24,7 @@ async def crowded(place: Place, form: Form) -> Result:
     judge = Judge(place.settings)
     server = model_server(place)
     front = gateway(place, server.url)
-    seconds = form.lasts(20, 3)
+    seconds = form.lasts(20, 2)
     async with running(server, front), watching(front) as watch:
         generator = Generator(front.port, judge)
         await generator.open(RATE, 1)

@@ -32,16 +32,16 @@ async def soaked(place: Place, form: Form) -> Result:
     judge = Judge(place.settings)
     server = model_server(place)
     front = gateway(place, server.url)
-    seconds = form.lasts(SECONDS, 20)
+    seconds = form.lasts(SECONDS, 10)
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGINT, stopped.set)
     async with running(server, front):
         generator = Generator(front.port, judge)
-        best = await generator.closed(connections=64, seconds=form.of(5.0, 2.0))
+        best = await generator.closed(connections=64, seconds=form.of(5.0, 1.0))
         begun = time.monotonic()
         async with watching(server, front, every=max(0.5, seconds / 600)) as watch:
-            promoting = asyncio.create_task(_promote(place, form.of(EVERY, 5.0)))
+            promoting = asyncio.create_task(_promote(place, form.of(EVERY, 3.0)))
             tally = await generator.open(best.goodput / 2, seconds, stopped.is_set)
             promoting.cancel()
             moves = (await asyncio.gather(promoting, return_exceptions=True))[0]

@@ -99,7 +99,7 @@ async def try_fault(name: str, pair: Pair, form: Form) -> Result:
     """64 clients before, during and after a fault."""
     happen, proxied = SCENARIOS[name]
     asked = pair.proxied if proxied else pair.straight
-    begin, after = form.of(5.0, 0.7), form.of(5.0, 1.0)
+    begin, after = form.of(5.0, 0.7), form.of(RECOVERED + 5, 1.5)
     end = time.monotonic() + form.lasts(60, 5)
     done = asyncio.Event()
 
@@ -113,11 +113,11 @@ async def try_fault(name: str, pair: Pair, form: Form) -> Result:
         await asyncio.sleep(begin)
         before = watch.between(0, time.monotonic())
         gone, back = await happen(pair, form)
-        await asyncio.sleep(after + RECOVERED)
+        await asyncio.sleep(after)
         done.set()
         answers = await clients
     # The wave of errors is over by now, and what is left of it is what has leaked.
-    return _judged(name, answers, gone, back, before, watch.between(back + RECOVERED, float("inf")))
+    return _judged(name, answers, gone, back, before, watch.between(back + after / 2, float("inf")))
 
 
 Held = Mapping[tuple[str, int], tuple[float, float]]
@@ -126,6 +126,11 @@ Held = Mapping[tuple[str, int], tuple[float, float]]
 def _judged(name: str, answers: Answers, gone: float, back: float, before: Held, after: Held) -> Result:
     result = Result(name)
     result.none("neither right nor a clean 5xx", answers.faults())
+    end = max(answer.sent for answer in answers.all)
+    result.none(
+        "not right at the end",
+        (a.verdict for a in answers.all if end - a.sent < 0.5 and a.verdict != RIGHT),
+    )
     result.at_most("longest answer", answers.longest(), DEADLINE + GRACE, "s")
     result.at_most("recovered after the server is back", answers.recovery(back), RECOVERED, "s")
     result.equal("the gateway is the same process", sorted(after), sorted(before))
