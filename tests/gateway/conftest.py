@@ -28,7 +28,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class FakeModelServer:
     """Speaks the wire format. Its model: the label, or quantity, is made from the row's first feature.
 
-    `respond` replaces how it answers a call to score; `calls` counts these. With `hangs` it does not even say how it is.
+    `respond` replaces how it answers a call to score; `calls` counts these. With `hangs` it does not
+    even say how it is.
     """
 
     url: str = ""

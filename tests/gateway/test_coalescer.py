@@ -295,3 +295,35 @@ async def test_a_time_out_is_learnt_from() -> None:
         together.admit(1, 0.06, time.monotonic())
     with pytest.raises(ModelServerTimeoutError):
         await waits
+
+
+async def test_under_overload_what_is_taken_on_is_answered_in_time() -> None:
+    upstream = Upstream()
+
+    async def by_rows(rows: bytes, keys: bytes = b"", deadline: float | None = None) -> Answers:
+        await asyncio.sleep(len(rows) / 8 * 0.002)
+        return await upstream.send(rows, keys, deadline)
+
+    together = Coalescer(
+        by_rows, row_bytes=8, answer_width=2, max_rows=1000, max_waiting=10_000, calls=1, timeout=0.3
+    )
+    outcomes: list[str] = []
+
+    async def ask(number: int) -> None:
+        try:
+            await together.score(wire.pack([float(number)]))
+            outcomes.append("answered")
+        except OverloadedError:
+            outcomes.append("refused")
+        except ModelServerTimeoutError:
+            outcomes.append("too late")
+
+    asking = []
+    started = time.monotonic()
+    while time.monotonic() - started < 2:
+        asking += [asyncio.create_task(ask(number)) for number in range(10)]
+        await asyncio.sleep(0.002)
+    await asyncio.gather(*asking)
+    assert outcomes.count("answered") > 700, "of 1,000 that it could have answered"
+    assert outcomes.count("too late") < outcomes.count("answered") * 0.3
+    assert outcomes.count("refused") > outcomes.count("answered")

@@ -198,7 +198,7 @@ async def test_nothing_is_sent_again_to_a_model_server_that_does_not_answer_at_a
         assert model_server.calls == 1
         model_server.hangs, model_server.respond = False, None
         async with asyncio.timeout(3):
-            while await predict(client) != (200, None):
+            while await predict(client) != (200, None):  # noqa: ASYNC110 (until it does)
                 await asyncio.sleep(0.02)
 
 
@@ -221,7 +221,7 @@ async def test_failed_calls_in_a_row_open_the_breaker_until_a_call_goes_well(
         assert model_server.calls == 2
         model_server.respond = None
         async with asyncio.timeout(3):
-            while await predict(client) != (200, None):
+            while await predict(client) != (200, None):  # noqa: ASYNC110 (until it does)
                 await asyncio.sleep(0.02)
 
 

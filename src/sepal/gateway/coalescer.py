@@ -30,6 +30,14 @@ _SHARES = 4
 """While others wait, one request takes at most this part of a call's rows in its turn."""
 
 
+_MARGIN = 1.2
+"""An answer is expected to take so much longer than the last calls tell."""
+
+_NOT_IN_TIME = (
+    "More waits for the model server than it can answer in the time that you give. Try again shortly."
+)
+
+
 class Coalescer:
     """The rows of one model on their way upstream.
 
@@ -81,14 +89,10 @@ class Coalescer:
 
     def admit(self, n_rows: int, patience: float, now: float) -> None:
         """Raise OverloadedError if so many rows could not be answered in so many seconds."""
-        late = self.expected(n_rows, now) - patience
+        late = self.expected(n_rows, now) * _MARGIN - patience
         self._full = late > 0
         if self._full:
-            raise OverloadedError(
-                "More waits for the model server than it can answer in the time that you give. "
-                "Try again shortly.",
-                retry_after=late,
-            )
+            raise OverloadedError(_NOT_IN_TIME, retry_after=late)
 
     def admit_early(self, patience: float) -> None:
         """As `admit` for one row that is not there yet; costs nothing while there is room."""
@@ -153,8 +157,11 @@ class Coalescer:
 
     def _next_slices(self) -> list[Slice]:
         """Rows for one call, first come first served, but in turns where requests are large."""
-        slices = []
+        slices: list[Slice] = []
         room = self._max_rows
+        now = time.monotonic()
+        expect, soonest = self._pace.expect, float("inf")
+        tight = now + expect(min(self._waiting, room)) * _MARGIN > self._deadlines.first
         while room and self._queue:
             request = self._queue.popleft()
             left = request.n_rows - request.taken
@@ -166,6 +173,14 @@ class Coalescer:
                 request.finish(ClientGoneError("The client has gone."))
                 continue
             n_rows = min(left, room, self._share if self._queue else room)
+            if tight:
+                if not slices and now + expect(n_rows) * _MARGIN > request.deadline:
+                    request.finish(OverloadedError(_NOT_IN_TIME))
+                    continue
+                soonest = min(soonest, request.deadline)
+                if slices and now + expect(self._max_rows - room + n_rows) * _MARGIN > soonest:
+                    self._queue.appendleft(request)
+                    break  # further rows would make those late that go before them
             slices.append(Slice(request, request.taken, n_rows))
             request.taken += n_rows
             self._waiting -= n_rows

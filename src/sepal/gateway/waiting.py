@@ -82,6 +82,11 @@ class Deadlines:
     def __len__(self) -> int:
         return len(self._first)
 
+    @property
+    def first(self) -> float:
+        """The first of them, in monotonic seconds; infinity if there is none."""
+        return self._first[0][0] if self._first else float("inf")
+
     def watch(self, request: Request, now: float, loop: asyncio.AbstractEventLoop) -> None:
         """Take a request, at the monotonic time `now`."""
         heappush(self._first, (request.deadline, next(self._numbers), request))
