@@ -1,5 +1,6 @@
 """JSON that Python would forgive is refused, by the fast way and by the declared one."""
 
+import io
 import json
 
 import aiohttp
@@ -57,7 +58,7 @@ async def test_whole_pairs_of_surrogates_are_told_as_any_unknown_name(
 async def test_a_million_names_are_refused_before_they_are_looked_at(
     model_server: FakeModelServer, fast_route: str
 ) -> None:
-    body = "{" + ",".join(f'"k{number}":0' for number in range(1_000_000)) + "}"
+    body = io.BytesIO(("{" + ",".join(f'"k{number}":0' for number in range(1_000_000)) + "}").encode())
     async with gateway(settings_for(model_server, fast_route=fast_route)) as client:
         status, problem, _ = await call(client, "POST", "/iris/predict", data=body, headers=JSON)
     assert status == 413
@@ -65,7 +66,7 @@ async def test_a_million_names_are_refused_before_they_are_looked_at(
 
 
 async def test_a_long_name_is_not_sent_back_whole(client: aiohttp.ClientSession) -> None:
-    body = json.dumps({"n" * 10**6: 1})
+    body = io.BytesIO(json.dumps({"n" * 10**6: 1}).encode())
     status, problem, _ = await call(client, "POST", "/iris/predict", data=body, headers=JSON)
     assert status == 422
     assert len(json.dumps(problem)) < 2000
