@@ -301,11 +301,11 @@ async def test_under_overload_what_is_taken_on_is_answered_in_time() -> None:
     upstream = Upstream()
 
     async def by_rows(rows: bytes, keys: bytes = b"", deadline: float | None = None) -> Answers:
-        await asyncio.sleep(len(rows) / 8 * 0.002)
+        await asyncio.sleep(len(rows) / 8 * 0.004)
         return await upstream.send(rows, keys, deadline)
 
     together = Coalescer(
-        by_rows, row_bytes=8, answer_width=2, max_rows=1000, max_waiting=10_000, calls=1, timeout=0.3
+        by_rows, row_bytes=8, answer_width=2, max_rows=1000, max_waiting=10_000, calls=1, timeout=1.0
     )
     outcomes: list[str] = []
 
@@ -320,10 +320,11 @@ async def test_under_overload_what_is_taken_on_is_answered_in_time() -> None:
 
     asking = []
     started = time.monotonic()
-    while time.monotonic() - started < 2:
-        asking += [asyncio.create_task(ask(number)) for number in range(10)]
+    while time.monotonic() - started < 4:
+        asking += [asyncio.create_task(ask(number)) for number in range(5)]
         await asyncio.sleep(0.002)
     await asyncio.gather(*asking)
-    assert outcomes.count("answered") > 700, "of 1,000 that it could have answered"
-    assert outcomes.count("too late") < outcomes.count("answered") * 0.3
-    assert outcomes.count("refused") > outcomes.count("answered")
+    answered, too_late = outcomes.count("answered"), outcomes.count("too late")
+    assert answered > 0.8 * sum(map(len, upstream.calls)), "nearly all that is scored is in time"
+    assert too_late < 0.2 * answered
+    assert outcomes.count("refused") > answered > 500

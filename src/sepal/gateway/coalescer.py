@@ -89,7 +89,10 @@ class Coalescer:
 
     def admit(self, n_rows: int, patience: float, now: float) -> None:
         """Raise OverloadedError if so many rows could not be answered in so many seconds."""
-        late = self.expected(n_rows, now) * _MARGIN - patience
+        # All that wait go together, so that who comes last makes the first wait longer: as long as that
+        # one has waited already, the newcomer has less time.
+        waited = now - self._queue[0].since if self._queue else 0.0
+        late = waited + self.expected(n_rows, now) * _MARGIN - patience
         self._full = late > 0
         if self._full:
             raise OverloadedError(_NOT_IN_TIME, retry_after=late)
@@ -126,7 +129,7 @@ class Coalescer:
         self.admit(n_rows, deadline - now, now)
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Answers] = loop.create_future()
-        request = Request(rows, n_rows, deadline, future, gone, key, missing=n_rows)
+        request = Request(rows, n_rows, now, deadline, future, gone, key, missing=n_rows)
         self._queue.append(request)
         self._waiting += n_rows
         self._deadlines.watch(request, now, loop)

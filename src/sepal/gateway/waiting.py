@@ -24,6 +24,7 @@ class Request:
 
     rows: bytes
     n_rows: int
+    since: float
     deadline: float
     future: "asyncio.Future[Answers] | None"
     gone: Gone
