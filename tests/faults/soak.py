@@ -41,22 +41,24 @@ async def soaked(place: Place, form: Form) -> Result:
         best = await generator.closed(connections=64, seconds=form.of(5.0, 1.0))
         begun = time.monotonic()
         async with watching(server, front, every=max(0.5, seconds / 600)) as watch:
-            promoting = asyncio.create_task(_promote(place, form.of(EVERY, 3.0)))
+            moves: list[str] = []
+            promoting = asyncio.create_task(_promote(place, form.of(EVERY, 3.0), moves))
             tally = await generator.open(best.goodput / 2, seconds, stopped.is_set)
             promoting.cancel()
-            moves = (await asyncio.gather(promoting, return_exceptions=True))[0]
+            await asyncio.gather(promoting, return_exceptions=True)
         await generator.close()
     loop.remove_signal_handler(signal.SIGINT)
     return _judged(form, watch, begun, tally, best.goodput, moves)
 
 
-def _judged(form: Form, watch: Watch, begun: float, tally: Tally, best: float, moves: object) -> Result:
+def _judged(form: Form, watch: Watch, begun: float, tally: Tally, best: float, moves: list[str]) -> Result:
     result = Result("soak")
     window = max(1.0, tally.seconds * WINDOW)
     settled, end = begun + tally.seconds * SETTLED, begun + tally.seconds
     early, late = watch.between(settled, settled + window), watch.between(end - window, end)
     result.none("neither right nor a clean 5xx", tally.faults.elements())
     result.none("refused", [f"{status}" for status in tally.statuses.elements() if status != 200])
+    result.none("promotions that failed", (said for said in moves if said.startswith("failed")))
     result.equal("the processes are the same", sorted(late), sorted(early))
     for process in sorted(early.keys() & late.keys()):
         (rss, fds), (rss_late, fds_late) = early[process], late[process]
@@ -70,7 +72,7 @@ def _judged(form: Form, watch: Watch, begun: float, tally: Tally, best: float, m
         "right": len(tally.right),
         "offered, requests/s": tally.offered,
         "best, requests/s": best,
-        "moves of the champion": moves,
+        "moves of the champion": len(moves),
         "p50, ms": 1000 * percentile(list(tally.right), 50),
         "p99, ms": 1000 * percentile(list(tally.right), 99),
         "longest, ms": 1000 * max(tally.right, default=0.0),
@@ -78,17 +80,12 @@ def _judged(form: Form, watch: Watch, begun: float, tally: Tally, best: float, m
     return result
 
 
-async def _promote(place: Place, every: float) -> int:
-    """Promote, roll back, and so on, until cancelled; how often."""
-    moves = 0
-    commands = _commands()
-    try:
-        while True:
-            await asyncio.sleep(every)
-            await asyncio.to_thread(place.sepal, "models", *next(commands), "--why", "soak")
-            moves += 1
-    except asyncio.CancelledError:
-        return moves
+async def _promote(place: Place, every: float, moves: list[str]) -> None:
+    """Promote, roll back, and so on, until cancelled, and note what each has said."""
+    for command in _commands():
+        await asyncio.sleep(every)
+        run = await asyncio.to_thread(place.sepal, "models", *command, "--why", "soak", check=False)
+        moves.append(run.stdout.strip() if run.returncode == 0 else f"failed: {run.stderr.strip()}")
 
 
 def _commands() -> Iterator[tuple[str, ...]]:
