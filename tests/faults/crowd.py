@@ -6,6 +6,7 @@ until it is stopped. Those that the gateway sends away come again.
 
 import asyncio
 import itertools
+import random
 import sys
 from contextlib import suppress
 
@@ -14,7 +15,11 @@ import uvloop
 from tests.faults.judge import PATH
 
 _PAUSE = 1.0
-"""Seconds between two bytes, and before one that was sent away comes again."""
+"""Seconds between two bytes."""
+_AGAIN = 0.2
+"""Seconds before one that was sent away comes again."""
+_COMING = 5.0
+"""Seconds within which they come: at once they would all be sent away, and come again, at once."""
 
 _BODY = b'{"SepalLengthCm": 5, "SepalWidthCm": 2, "PetalLengthCm": 3, "PetalWidthCm": 4}'
 _HEAD = f"POST {PATH} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n".encode()
@@ -33,14 +38,13 @@ async def crowd(port: int, slow: int, idle: int) -> None:
         for number in range(idle):
             # Half of them have asked something before, the others never do.
             tasks.create_task(_client(port, _GET if number % 2 else b"", b"", there))
-            if number % 50 == 0:
-                await asyncio.sleep(0.01)
         for _ in range(slow + idle):
             await there.acquire()
         print("there", flush=True)  # noqa: T201 (who started this waits for it)
 
 
 async def _client(port: int, at_once: bytes, slowly: bytes, there: asyncio.Semaphore) -> None:
+    await asyncio.sleep(random.uniform(0, _COMING))  # noqa: S311
     for turn in itertools.count():
         with suppress(OSError):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -52,7 +56,7 @@ async def _client(port: int, at_once: bytes, slowly: bytes, there: asyncio.Semap
                 pass  # an answer; the connection is kept until the gateway ends it
             sender.cancel()
             writer.close()
-        await asyncio.sleep(_PAUSE)
+        await asyncio.sleep(_AGAIN)
 
 
 async def _send(writer: asyncio.StreamWriter, slowly: bytes) -> None:

@@ -19,12 +19,10 @@ EVERY = 30.0
 """Seconds between two promotions."""
 SETTLED, WINDOW = 1 / 4, 1 / 20
 """The part of the time after which memory is looked at first, minute 5 of 20, and for how long."""
-GROWTH = 5.0
-"""Percent."""
+GROWTH, GROWTH_AT_FIRST = 5.0, 15.0
+"""Percent; the short form looks when caches and pools still fill."""
 DESCRIPTORS = 3.0
 """More of them are growth; fewer may be a look that fell into a promotion's file or a connection's end."""
-_FLOOR = 4.0
-"""MiB below which a process's growth is none in the short form, whose first looks come at once."""
 
 
 async def soaked(place: Place, form: Form) -> Result:
@@ -63,8 +61,8 @@ def _judged(form: Form, watch: Watch, begun: float, tally: Tally, best: float, m
     for process in sorted(early.keys() & late.keys()):
         (rss, fds), (rss_late, fds_late) = early[process], late[process]
         name = f"{process[0]} {process[1]}"
-        grown = 0.0 if form.short and rss_late - rss < _FLOOR * MIB else 100 * (rss_late / rss - 1)
-        result.at_most(f"{name}: RSS, {rss / MIB:.0f} MiB, grows by", grown, GROWTH, "%")
+        grown, most = 100 * (rss_late / rss - 1), form.of(GROWTH, GROWTH_AT_FIRST)
+        result.at_most(f"{name}: RSS, {rss / MIB:.0f} MiB, grows by", grown, most, "%")
         result.at_most(f"{name}: descriptors, {fds:.0f}, grow by", fds_late - fds, DESCRIPTORS)
     result.measured = {
         "seconds": tally.seconds,
