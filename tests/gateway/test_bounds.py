@@ -369,5 +369,6 @@ async def test_what_can_not_be_answered_in_time_is_503_at_once_with_a_time_to_co
                 client, "POST", "/iris/predict", json=IRIS, headers={"X-Request-Deadline": "0.1"}
             )
             assert time.monotonic() - started < 0.1
-            assert (status, body["title"], headers["Retry-After"]) == (503, "Overloaded", "1")
+            assert (status, body["title"]) == (503, "Overloaded")
+            assert headers["Retry-After"] in ("1", "2")
         assert (await first)[0] == 200

@@ -213,7 +213,7 @@ async def test_failed_calls_in_a_row_open_the_breaker_until_a_call_goes_well(
             return web.Response(status=500)
         return FakeModelServer.response(b"" if how == "nonsense" else b"x" * len(GOOD))
 
-    settings = settings_for(model_server, breaker_failures=2, request_timeout=0.3)
+    settings = settings_for(model_server, breaker_failures=2, request_timeout=0.3, coalesce="off")
     async with gateway(settings) as client:
         model_server.respond = fail
         for _ in range(2):
