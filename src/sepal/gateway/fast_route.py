@@ -24,6 +24,7 @@ from sepal.gateway.entrance import Entrance
 from sepal.gateway.prediction import Predictor, prediction_path
 from sepal.gateway.recorder import Recorder
 from sepal.gateway.request_context import context_of
+from sepal.gateway.strict_json import has_too_many_names, is_strict
 from sepal.gateway.trial_key import trial_key
 from sepal.settings import Settings
 
@@ -87,6 +88,7 @@ class FastRoute:
         settings: Settings,
     ) -> None:
         self._declared = declared
+        self._contract = contract
         self._path = path
         self._predictor = predictor
         self._format = format_answers
@@ -112,9 +114,8 @@ class FastRoute:
         many = body.startswith(b"[")
         context = context_of(scope)
         context.endpoint, context.validating = self._path, time.perf_counter()
-        try:
-            rows: Sequence[Features] = self._many(body) if many else (self._one(body),)
-        except ValidationError:
+        rows = self._rows(body, many)
+        if rows is None:
             await self._declared(scope, _again(received, receive), send)
             return
         try:
@@ -139,6 +140,19 @@ class FastRoute:
             }
         )
         await send({"type": "http.response.body", "body": content})
+
+    def _rows(self, body: bytes, many: bool) -> Sequence[Features] | None:
+        """The rows of a body; None if it is not certain that it is sound."""
+        if has_too_many_names(body, self._contract, self._settings.max_rows):
+            return None
+        try:
+            rows: Sequence[Features] = self._many(body) if many else (self._one(body),)
+        except ValidationError:
+            return None
+        # As many colons as features: so no name came twice, of which the validator takes the last.
+        if body.count(b":") == sum([len(row.__pydantic_fields_set__) for row in rows]) or is_strict(body):
+            return rows
+        return None
 
     async def _read(self, scope: Scope, receive: Receive, received: list[Message]) -> bytes | None:
         """The body; None if it is not plainly called JSON, compressed, too large, or broken off."""

@@ -178,7 +178,7 @@ def _pointer(loc: Sequence[str | int]) -> str:
     """
     if loc[0] == "query":
         return f"?{loc[1]}"
-    parts = (str(part).replace("~", "~0").replace("/", "~1") for part in loc[2:])
+    parts = (str(_short(part)).replace("~", "~0").replace("/", "~1") for part in loc[2:])
     return "/".join(("#", *parts))
 
 
