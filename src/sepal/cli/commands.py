@@ -8,6 +8,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from sepal.cli.models import app as models_app
+from sepal.cli.predict import predict
 from sepal.cli.score import score
 from sepal.cli.terminal import console, say
 from sepal.cli.training import train_version
@@ -24,6 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command(epilog="Example: `sepal score iris flowers.csv scored.csv --proba`")(score)
+app.command(epilog="Example: `sepal predict iris --input flowers.csv --proba`")(predict)
 app.command(epilog="Example: `sepal worker iris`")(worker)
 app.add_typer(models_app, name="models", epilog="Example: `sepal models list`")
 

@@ -111,7 +111,7 @@ def exchange(
     failures = 0
     while True:
         deadline.check()
-        headers = {**request.headers, DEADLINE_HEADER: f"{deadline.left:.3f}"}
+        headers = {**request.headers, DEADLINE_HEADER: f"{min(max(deadline.left, 0.001), 86_400):.3f}"}
         outcome = yield Send(request, headers, deadline)
         if isinstance(outcome, Reply) and 200 <= outcome.status < 300:
             budget.earn()
