@@ -1,6 +1,7 @@
 """Rows of every form through the real gateway: sync and async give the same."""
 
 import asyncio
+import inspect
 import subprocess
 import sys
 from datetime import datetime
@@ -256,3 +257,16 @@ def test_the_client_imports_no_numpy_no_frames_and_no_model() -> None:
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+def test_both_clients_can_do_the_same() -> None:
+    def interface(client: type) -> dict[str, inspect.Signature]:
+        methods = inspect.getmembers(client, inspect.isfunction)
+        return {
+            name.removeprefix("a") if name.endswith("close") else name: inspect.signature(method)
+            for name, method in methods
+            if not name.startswith("_") or name == "__init__"
+        }
+
+    assert interface(Client) == interface(AsyncClient)
+    assert set(interface(Client)) == {"__init__", "close", "models", "predict"}
