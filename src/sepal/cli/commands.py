@@ -25,7 +25,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command(epilog="Example: `sepal score iris flowers.csv scored.csv --proba`")(score)
-app.command(epilog="Example: `sepal predict iris --input flowers.csv --proba`")(predict)
+app.command(
+    epilog="Example: `sepal predict iris --row SepalLengthCm=5 SepalWidthCm=2 "
+    "PetalLengthCm=3 PetalWidthCm=4`"
+)(predict)
 app.command(epilog="Example: `sepal worker iris`")(worker)
 app.add_typer(models_app, name="models", epilog="Example: `sepal models list`")
 

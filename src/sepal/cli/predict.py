@@ -31,9 +31,7 @@ def predict(
     model: Annotated[str, typer.Argument(help="The model, such as iris.")],
     values: Annotated[
         list[str] | None,
-        typer.Argument(
-            metavar="[NAME=VALUE]...", help="The row's values, if they do not all follow --row."
-        ),
+        typer.Argument(metavar="NAME=VALUE", help="The row's values, if they do not all follow --row."),
     ] = None,
     row: Annotated[
         list[str] | None,
