@@ -160,6 +160,12 @@ def test_the_deadline_ends_a_request_that_fails_again_and_again() -> None:
     assert len(sent) == 3
 
 
+def test_retries_can_be_switched_off() -> None:
+    end, pauses, sent = play([BROKEN, GOOD], retries=Retries(attempts=1))
+    assert str(end) == "The service can't be reached: connection reset."
+    assert (pauses, len(sent)) == ([], 1)
+
+
 def test_retries_are_a_share_of_all_requests_at_most() -> None:
     retries = Retries(share=0.1, reserve=3)
     budget = Budget(retries)

@@ -122,8 +122,9 @@ def exchange(
         if asked is None:
             raise error
         pause = retries.pause(failures, asked, chance)
-        if why := _why_not(failures, pause, deadline, retries, budget):
-            raise ServiceAwayError(f"{error} {why}", error.problem) from error
+        why = _why_not(failures, pause, deadline, retries, budget)
+        if why is not None:
+            raise ServiceAwayError(f"{error} {why}".rstrip(), error.problem) from error
         logger.info("trying again in %.2f s: %s", pause, error)
         yield Wait(pause)
 
@@ -141,12 +142,14 @@ def _judge(outcome: Reply | Lost | None) -> tuple[ServiceError, float | None]:
     return ServiceError(f"The service can't be reached: {outcome.why}."), None
 
 
-def _why_not(failures: int, pause: float, deadline: Deadline, retries: Retries, budget: Budget) -> str:
-    """Why it is not tried again; empty if it is."""
+def _why_not(
+    failures: int, pause: float, deadline: Deadline, retries: Retries, budget: Budget
+) -> str | None:
+    """Why it is not tried again; None if it is."""
     if failures >= retries.attempts:
         return f"So it was {failures} times." if failures > 1 else ""
     if pause >= deadline.left:
         return f"The next attempt would be in {pause:.1f} s, later than the deadline."
     if not budget.spend():
         return "It is not tried again: too many requests of this client fail."
-    return ""
+    return None
