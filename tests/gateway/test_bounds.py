@@ -151,7 +151,7 @@ async def test_what_follows_the_chunks_is_no_header(client: aiohttp.ClientSessio
     [
         (b"[" * 10_000 + b"]" * 10_000, (400, 422)),
         (b'{"a":' * 10_000 + b"1" + b"}" * 10_000, (400, 422)),
-        (b"{" + b",".join(b'"k%d":1' % number for number in range(80_000)) + b"}", (422,)),
+        (b"{" + b",".join(b'"k%d":1' % number for number in range(80_000)) + b"}", (413,)),
         (BODY.replace(b"5", b'"\\u0000"'), (422,)),
         (BODY + b"\x00", (400,)),
         (b"\xff\xfe" + BODY, (400,)),
@@ -167,18 +167,6 @@ async def test_hostile_json_is_refused_as_what_it_is(
         assert got in status
         assert len(json.dumps(problem)) < 100_000
         assert "Error" not in problem["detail"]
-
-
-@pytest.mark.parametrize("fast_route", ["on", "off"])
-async def test_of_a_key_that_comes_twice_the_last_counts(
-    model_server: FakeModelServer, fast_route: str
-) -> None:
-    async with gateway(settings_for(model_server, fast_route=fast_route)) as client:
-        headers = {"Content-Type": "application/json"}
-        twice = b'{"SepalLengthCm": 1,' + BODY[1:]
-        assert (await call(client, "POST", "/iris/predict", data=twice, headers=headers))[1] == (
-            await call(client, "POST", "/iris/predict", json=IRIS)
-        )[1]
 
 
 @pytest.mark.parametrize("fast_route", ["on", "off"])

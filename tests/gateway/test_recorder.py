@@ -346,3 +346,22 @@ async def test_without_an_endpoint_nothing_is_traced(
         async with gateway(settings_for(model_server)) as client:
             await call(client, "GET", "/livez")
         assert [span.name for _, span in collector.spans] == ["GET /livez"]
+
+
+async def test_what_others_count_is_told_too(model_server: FakeModelServer) -> None:
+    async with gateway(settings_for(model_server, max_connections=1)) as client:
+        url = client._base_url
+        assert url is not None
+        _, first = await asyncio.open_connection(url.host, url.port)
+        async with client.get("/livez") as refused:
+            assert refused.status == 503
+        first.close()
+        await first.wait_closed()
+        await asyncio.sleep(0.1)
+        found = await samples(client)
+        assert found["sepal_refusals_total connections"] == 1
+        assert found["sepal_connections"] >= 1
+        assert found["sepal_breaker_open"] == 0
+        assert found["sepal_breaker_openings_total"] == 0
+        assert found["sepal_upstream_retries_total"] == 0
+        assert found["sepal_limits_unanswered_total"] == 0

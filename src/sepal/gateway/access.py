@@ -21,7 +21,6 @@ from sepal.gateway.request_context import RequestContext, context_of
 from sepal.settings import Settings
 
 _PROBES = frozenset({"/livez", "/readyz", "/healthz"})
-_WATCHED = "/metrics"
 _NOBODY: frozenset[str] = frozenset()
 _LONGEST = 8192
 """Bytes of a key or token; a longer one is none."""
@@ -104,8 +103,6 @@ class Access:
         context.key_id, context.scopes = caller.id, caller.scopes
         if self._counted and caller.rate is not None:
             await self._limits.hit(caller.rate, "key", caller.id)
-        if path == _WATCHED:
-            require(scope, "admin")
 
     async def _caller(self, scope: Scope, key: bytes | None, token: bytes | None) -> Caller:
         if key is not None and token is not None:

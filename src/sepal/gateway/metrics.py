@@ -9,6 +9,9 @@ from sepal.telemetry.metrics import ROWS, Cell, Metrics
 
 if TYPE_CHECKING:
     from sepal.gateway.answers import Answers
+    from sepal.gateway.bounds import Bounds
+    from sepal.gateway.limits import Limits
+    from sepal.gateway.upstream import ModelServer
 
 _MOST_CELLS = 1000
 
@@ -57,9 +60,40 @@ class GatewayMetrics:
         self.dropped_lines = self.all.counter(
             "sepal_log_lines_dropped_total", "Lines of the log that were dropped, since nobody read them."
         )
+        self._refusals = self.all.counter(
+            "sepal_refusals_total", "What was refused before it became a request.", "reason"
+        )
+        self._unanswered = self.all.counter(
+            "sepal_limits_unanswered_total", "Questions about a rate that Redis did not answer."
+        )
+        self._retries = self.all.counter(
+            "sepal_upstream_retries_total", "Calls to the model server that were sent again."
+        )
+        self._openings = self.all.counter(
+            "sepal_breaker_openings_total", "How often the model server was left alone until it answered."
+        )
+        self._connections: Callable[[], int] = lambda: 0
+        self.all.gauge(
+            "sepal_connections", "Open connections of clients.", read=lambda: {(): self._connections()}
+        )
+        self._held_back: Callable[[], bool] = lambda: False
+        self.all.gauge(
+            "sepal_breaker_open",
+            "Processes that send the model server no calls, or one at a time.",
+            read=lambda: {(): self._held_back()},
+        )
         self.all.gauge(
             "sepal_workers", "Processes of the tier that are alive.", "tier", read=lambda: {("gateway",): 1}
         )
+
+    def watch(self, bounds: "Bounds", limits: "Limits", model_server: "ModelServer") -> None:
+        """Read what these count themselves."""
+        self._refusals.read = lambda: {(reason,): times for reason, times in bounds.refused.copy().items()}
+        self._unanswered.read = lambda: {(): limits.failures}
+        self._retries.read = lambda: {(): model_server.retried}
+        self._openings.read = lambda: {(): model_server.breaker.opened}
+        self._connections = lambda: len(bounds.connections)
+        self._held_back = lambda: model_server.breaker.state != "closed"
 
 
 class AnswerCounter:
