@@ -25,6 +25,7 @@ SepalError
 │   ├── KeyReusedError        an Idempotency-Key that stands for another job
 │   └── JobEndedError         too late to cancel it
 ├── QueueError                the queue of jobs does not answer
+├── WrongValuesError          rows with values that their contract does not take
 ├── ClientGoneError           the client has hung up; nobody reads this one
 ├── OverloadedError           more work than can be taken on
 └── UpstreamError             the model server did not answer well
@@ -33,9 +34,9 @@ SepalError
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class SepalError(Exception):
@@ -188,6 +189,20 @@ class QueueError(SepalError):
     status = 503
     title = "Queue of jobs unavailable"
     exit_code = 7
+
+
+class WrongValuesError(SepalError):
+    """Rows with values that their contract does not take; `errors` are as Pydantic has them.
+
+    The place of each, its `loc`, begins with `body` and `rows`, as in errors of a prediction route.
+    """
+
+    status = 422
+    title = "Wrong values"
+
+    def __init__(self, errors: Sequence[Mapping[str, Any]]) -> None:
+        super().__init__(f"{len(errors)} wrong value{'s' if len(errors) > 1 else ''}.")
+        self.errors = errors
 
 
 class ClientGoneError(SepalError):

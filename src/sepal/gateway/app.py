@@ -15,6 +15,9 @@ from sepal.gateway.job_routes import job_routes
 from sepal.gateway.openapi import describe_problems
 from sepal.gateway.prediction import make_predictor
 from sepal.gateway.prediction_routes import prediction_routes
+from sepal.gateway.protocols.all_routes import protocol_routes
+from sepal.gateway.protocols.quick_route import QuickRoute
+from sepal.gateway.protocols.served import Served
 from sepal.gateway.readiness import Readiness
 from sepal.gateway.service_routes import service_routes
 from sepal.gateway.upstream import open_model_server
@@ -55,8 +58,16 @@ def create_app(settings: Settings) -> FastAPI:
     app.include_router(service_routes(contracts, lambda: app.state.readiness))
     app.include_router(prediction_routes(contracts, lambda model: app.state.predictors[model], settings))
     app.include_router(job_routes(contracts, queues, settings))
+    served = Served(
+        contracts, lambda model: app.state.predictors[model], lambda: app.state.readiness, settings
+    )
+    protocols, handles = protocol_routes(served)
+    app.include_router(protocols)
     if settings.fast_route == "on":
-        app.fast_routes = fast_routes(app, contracts, lambda model: app.state.predictors[model], settings)
+        app.fast_routes = {
+            **fast_routes(app, contracts, lambda model: app.state.predictors[model], settings),
+            **{path: QuickRoute(handle, settings.retry_after) for path, handle in handles.items()},
+        }
     serve_documentation(app)
     describe_problems(app)
     return app

@@ -103,7 +103,7 @@ class FastRoute:
             await self._declared(scope, _again(received, receive), send)
             return
         try:
-            answers = self._format(await self._predictor().predict(rows, _gone(receive), trial_key(scope)))
+            answers = self._format(await self._predictor().predict(rows, gone(receive), trial_key(scope)))
         except SepalError as error:
             await problems.known(scope, error, self._settings.retry_after)(scope, receive, send)
             return
@@ -141,7 +141,7 @@ class FastRoute:
         return b"".join(message["body"] for message in received)
 
 
-def _gone(receive: Receive) -> Gone:
+def gone(receive: Receive) -> Gone:
     """Whether the client has hung up, as far as uvicorn knows; asking costs no turn of the event loop."""
     request = getattr(receive, "__self__", None)
     return lambda: getattr(request, "disconnected", False)

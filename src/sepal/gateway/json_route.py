@@ -18,16 +18,17 @@ def json_route(max_body_bytes: int) -> type[APIRoute]:
             handle = super().get_route_handler()
 
             async def handle_json(request: Request) -> Response:
-                if not _is_json(request.headers.get("content-type", "")):
+                if not is_json(request.headers.get("content-type", "")):
                     raise HTTPException(415, "Send JSON, with the header Content-Type: application/json.")
-                return await handle(Request(request.scope, _bounded(request.receive, max_body_bytes)))
+                return await handle(Request(request.scope, bounded(request.receive, max_body_bytes)))
 
             return handle_json
 
     return JsonRoute
 
 
-def _is_json(content_type: str) -> bool:
+def is_json(content_type: str) -> bool:
+    """Whether a media type is JSON or one of its kinds."""
     given = Message()
     given["content-type"] = content_type
     return given.get_content_maintype() == "application" and f"+{given.get_content_subtype()}".endswith(
@@ -35,7 +36,7 @@ def _is_json(content_type: str) -> bool:
     )
 
 
-def _bounded(receive: Receive, most: int) -> Receive:
+def bounded(receive: Receive, most: int) -> Receive:
     """Receive a body only as long as it is within its bound, whatever it says of its length."""
     received = 0
 

@@ -23,7 +23,8 @@ class Predictor:
 
     def __init__(self, contract: Contract, score: Score) -> None:
         self.contract = contract
-        self._score = score
+        self.score = score
+        """From rows that are encoded already to their answers; else as `predict`."""
 
     async def predict(
         self, rows: Sequence[Features], gone: Gone = lambda: False, key: float | None = None
@@ -33,7 +34,7 @@ class Predictor:
         Rows that still wait when the client has `gone` are not sent: ClientGoneError. By the
         `key`, a number in [0, 1), a canary knows the requests of one user.
         """
-        return await self._score(self.contract.encode(rows), gone, key)
+        return await self.score(self.contract.encode(rows), gone, key)
 
 
 def prediction_path(contract: Contract, probabilities: bool) -> str:

@@ -13,7 +13,8 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
-from sepal.errors import SepalError
+from sepal.errors import SepalError, WrongValuesError
+from sepal.gateway.protocols.error_forms import error_form
 from sepal.gateway.request_context import context_of
 
 logger = logging.getLogger(__name__)
@@ -57,10 +58,7 @@ def install(app: FastAPI, retry_after: int) -> None:
 
     async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101 (by registration)
-        detail = str(error.detail)
-        if detail in _GENERIC:
-            detail = _GENERIC[detail].format(method=request.method, **(error.headers or {}))
-        return problem(request.scope, error.status_code, None, detail, headers=error.headers)
+        return refused(request.scope, error)
 
     async def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)  # noqa: S101 (by registration)
@@ -77,10 +75,20 @@ def install(app: FastAPI, retry_after: int) -> None:
 
 def known(scope: Scope, error: SepalError, retry_after: int) -> Response:
     """One of our own errors as a response."""
+    if isinstance(error, WrongValuesError):
+        return _invalid(scope, error.errors)
     headers = {}
     if error.status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = str(retry_after)
     return problem(scope, error.status, error.title, str(error), headers=headers)
+
+
+def refused(scope: Scope, error: HTTPException) -> Response:
+    """One of the framework's errors as a response."""
+    detail = str(error.detail)
+    if detail in _GENERIC:
+        detail = _GENERIC[detail].format(method=scope["method"], **(error.headers or {}))
+    return problem(scope, error.status_code, None, detail, headers=error.headers)
 
 
 def unexpected(scope: Scope, error: Exception) -> Response:
@@ -98,7 +106,10 @@ def problem(
     errors: list[WrongValue] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """One problem document as a response."""
+    """One problem document as a response; at a protocol's path, its text in the protocol's form."""
+    if (form := error_form(scope["path"])) is not None:
+        status, content = form(status, detail)
+        return JSONResponse(content, status, headers=dict(headers or {}))
     document = Problem(
         title=title or HTTPStatus(status).phrase,
         status=status,

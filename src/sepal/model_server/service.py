@@ -8,6 +8,7 @@ from typing import Any
 import bentoml
 from bentoml.exceptions import ServiceUnavailable
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
@@ -27,7 +28,7 @@ from sepal.settings import Settings, load_settings
 
 
 def build_service(settings: Settings) -> Any:  # noqa: ANN401 (bentoml.Service of a class made here)
-    """One service: `POST /{model}/score` for each model, batchable, and `GET /models`."""
+    """One service: `POST /{model}/score` for each model, batchable, `GET /models` and `/versions`."""
     contracts = list(load_contracts(settings.contracts_path, settings.models).values())
     models = Models(contracts)
     follower = Follower(models, settings)
@@ -72,7 +73,7 @@ def build_service(settings: Settings) -> Any:  # noqa: ANN401 (bentoml.Service o
         traffic={"timeout": settings.max_batch_wait},
     )(type("ModelServer", (), {**hooks, **apis}))
     service.add_asgi_middleware(WarmUp, ready=models.ready, finish=finish)
-    service.mount_asgi_app(_status_app(models), path="/")
+    service.mount_asgi_app(_status_app(models, settings), path="/")
     return service
 
 
@@ -115,11 +116,25 @@ def _show_own_log() -> None:
     logging.getLogger("sepal").setLevel(logging.INFO)
 
 
-def _status_app(models: Models) -> Starlette:
+def _status_app(models: Models, settings: Settings) -> Starlette:
+    def read_versions() -> dict[str, list[dict[str, Any]]]:
+        from sepal.registry import Registry  # late, as above
+
+        with Registry.open(settings) as registry:
+            return {
+                name: [
+                    {"name": version.name, "state": version.state} for version in registry.versions(name)
+                ]
+                for name in models.contracts
+            }
+
     async def status(_request: Request) -> JSONResponse:
         return JSONResponse(models.status())
 
-    return Starlette(routes=[Route("/models", status)])
+    async def versions(_request: Request) -> JSONResponse:
+        return JSONResponse(await run_in_threadpool(read_versions))
+
+    return Starlette(routes=[Route("/models", status), Route("/versions", versions)])
 
 
 ModelServer = build_service(load_settings())

@@ -1,0 +1,80 @@
+"""What the protocols are given: the models, and how to have their rows scored."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from fastapi import HTTPException, Request
+
+from sepal.contracts import Contract
+from sepal.contracts.catalogue import pick
+from sepal.contracts.columns import ColumnEncoder, Columns
+from sepal.gateway.answers import Answers
+from sepal.gateway.fast_route import gone
+from sepal.gateway.prediction import Predictor
+from sepal.gateway.readiness import Readiness
+from sepal.gateway.trial_key import trial_key
+from sepal.settings import Settings
+
+VERSION_HEADER = "X-Model-Version"
+"""Of an answer whose format has no place for it: the version that gave it, or the versions, by commas."""
+
+
+@dataclass(frozen=True)
+class Served:
+    """The models that are served, and the one way in which every protocol has rows scored."""
+
+    contracts: Mapping[str, Contract]
+    predictor: Callable[[str], Predictor]
+    readiness: Callable[[], Readiness]
+    settings: Settings
+    encoders: Mapping[str, ColumnEncoder] = field(init=False)
+
+    def __post_init__(self) -> None:
+        if self.settings.default_model:
+            pick(dict(self.contracts), self.settings.default_model, "model")
+        encoders = {name: ColumnEncoder(contract) for name, contract in self.contracts.items()}
+        object.__setattr__(self, "encoders", encoders)
+
+    def contract(self, name: str) -> Contract:
+        """The contract of a model; NotFoundError says which there are."""
+        return pick(dict(self.contracts), name, "model")
+
+    @property
+    def default(self) -> Contract | None:
+        """The model that is meant where none is named: the one that is set, or the only one."""
+        if self.settings.default_model:
+            return self.contracts[self.settings.default_model]
+        return next(iter(self.contracts.values())) if len(self.contracts) == 1 else None
+
+    async def check_ready(self) -> None:
+        """ModelServerUnavailableError if a model does not answer."""
+        for name in self.contracts:
+            await self.readiness().answering(name)
+
+    async def score(
+        self, request: Request, contract: Contract, columns: Columns, n_rows: int, key: float | None = None
+    ) -> Answers:
+        """The answers to rows that came as columns, or WrongValuesError."""
+        if n_rows > self.settings.max_rows:
+            raise HTTPException(413, f"{n_rows} rows are too many: send at most {self.settings.max_rows}.")
+        return await self.score_encoded(
+            request, contract, self.encoders[contract.name].encode(columns, n_rows), key
+        )
+
+    async def score_encoded(
+        self, request: Request, contract: Contract, rows: bytes, key: float | None = None
+    ) -> Answers:
+        """The answers to encoded rows; `key` goes before the request's trial key."""
+        key = trial_key(request.scope) if key is None else key
+        return await self.predictor(contract.name).score(rows, gone(request.receive), key)
+
+
+def versions_of(contract: Contract, answers: Answers) -> list[str]:
+    """The versions that gave some answers, by their numbers; mostly one, in a canary perhaps two."""
+    numbers = set(answers.numbers[0 :: contract.answer_width])
+    return [answers.versions[number] for number in sorted(numbers)]
+
+
+def version_header(contract: Contract, answers: Answers) -> dict[str, str]:
+    """The header that names these versions."""
+    return {VERSION_HEADER: ",".join(versions_of(contract, answers))}
