@@ -15,6 +15,7 @@ SLOW = (
     "bulk/test_spark.py",
     "bulk/test_work.py",
     "end_to_end/test_jobs.py",
+    "end_to_end/test_kserve_client.py",
     "end_to_end/test_life.py",
     "end_to_end/test_mlflow.py",
     "end_to_end/test_trials.py",

@@ -22,6 +22,13 @@ include-path-regex = "/jobs$"
 # made without regard to minLength), and its queue not be full: 422, 403, 400, 503.
 checks.positive_data_acceptance.expected-statuses = ["2xx", 400, 403, 422, 503]
 
+[[operations]]
+include-path-regex = "^/(v2/models/.*/infer|.*invocations|predict|predict-proba)$"
+# A schema of these protocols can't say which tensors, columns or fields a model takes.
+checks.positive_data_acceptance.expected-statuses = ["2xx", 400, 404, 422]
+checks.negative_data_rejection.expected-statuses = [400, 404, 405, 413, 415, 422]
+warnings = false
+
 [checks.negative_data_rejection]
 expected-statuses = [400, 405, 413, 415, 422]  # 413: more rows than a request may have
 """

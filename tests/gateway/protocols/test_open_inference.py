@@ -8,7 +8,11 @@ from typing import Any
 import aiohttp
 import pytest
 
-from sepal.contracts import wire
+from sepal.contracts import Contract, Features, Labels, feature, wire
+from sepal.contracts.columns import ColumnEncoder
+from sepal.errors import WrongValuesError
+from sepal.gateway.protocols.open_inference.documents import InputTensor
+from sepal.gateway.protocols.open_inference.inputs import read_columns
 from tests.gateway.conftest import FakeModelServer, gateway, settings_for
 
 ROWS = [[5.0, 2.0, 3.0, 4.0], [1.0, 2.0, 3.0, 4.0], [3.5, 0.1, 30.0, 9.0]]
@@ -321,8 +325,9 @@ async def test_errors_are_the_protocols_own_by_either_route(
             assert (response.status, "no JSON" in (await response.json())["error"]) == (400, True)
         async with client.get("/v2/models/iris/infer") as response:
             assert (response.status, "POST" in (await response.json())["error"]) == (405, True)
-        async with client.get("/v2/nothing") as response:
-            assert (response.status, list(await response.json())) == (404, ["error"])
+        for path in ("/v2/nothing", "/v2/models/a%0Ab"):
+            async with client.get(path) as response:
+                assert (response.status, list(await response.json())) == (404, ["error"])
 
 
 async def get(client: aiohttp.ClientSession, path: str) -> tuple[int, Any]:
@@ -437,3 +442,26 @@ async def test_loading_and_unloading_are_refused_with_the_way_out(
         assert "sepal models promote iris VERSION" in (await response.json())["error"]
     async with client.post(f"/v2/repository/models/rose/{what}", json={}) as response:
         assert response.status == 404
+
+
+def test_a_boolean_may_come_as_bool_or_as_a_number_in_a_matrix() -> None:
+    class Flags(Features):
+        """Two of them."""
+
+        first: bool = feature(example=True, description="One.")
+        second: bool = feature(example=False, description="Another.")
+
+    contract = Contract(name="flags", features=Flags, target=Labels(("a", "b"), "x", "a"))
+    for tensor in (
+        InputTensor(name="x", shape=[2, 2], datatype="FP64", data=[1.0, 0.0, 0, 1]),
+        InputTensor(name="x", shape=[2, 2], datatype="BOOL", data=[[True, False], [False, True]]),
+    ):
+        columns, n_rows = read_columns(contract, [tensor], b"")
+        assert ColumnEncoder(contract).encode(columns, n_rows) == wire.pack([1, 0, 0, 1])
+    columns, n_rows = read_columns(
+        contract, [InputTensor(name="x", shape=[1, 2], datatype="FP64", data=[2, 0.5])], b""
+    )
+    with pytest.raises(WrongValuesError):
+        ColumnEncoder(contract).encode(columns, n_rows)
+    binary = InputTensor(name="x", shape=[1, 2], datatype="BOOL", parameters={"binary_data_size": 2})
+    assert read_columns(contract, [binary], b"\x01\x00") == ({"first": [True], "second": [False]}, 1)

@@ -41,7 +41,7 @@ _MLFLOW_CODES = {
     504: "DEADLINE_EXCEEDED",
 }
 _FORMS: tuple[tuple[re.Pattern[str], ErrorForm], ...] = (
-    (re.compile(r"/v2(/.*)?"), _open_inference),
+    (re.compile(r"/v2(/.*)?", re.DOTALL), _open_inference),
     (re.compile(r"(/[^/]+)?/invocations|/ping|/version"), _mlflow),
     (re.compile(r"/predict|/predict-proba"), _older),
 )

@@ -40,18 +40,14 @@ class Table:
             return cls.of_records(content)
         if form != "dataframe_records" and all(isinstance(row, list) for row in content):
             return cls.of_rows(in_order(contract, len(content[0])), content)
-        raise HTTPException(
-            400, f"The rows of {form} should all be of one form: objects with the features."
-        )
+        raise HTTPException(400, f"The rows of {form} should all be objects with the features.")
 
     @classmethod
     def _of_split(cls, content: Any) -> Self:  # noqa: ANN401 (JSON)
         try:
             names, rows = content["columns"], content["data"]
         except (TypeError, KeyError) as error:
-            raise HTTPException(
-                400, "dataframe_split should be an object with columns and data."
-            ) from error
+            raise HTTPException(400, "dataframe_split should have columns and data.") from error
         if not isinstance(names, list) or not isinstance(rows, list):
             raise HTTPException(400, "columns and data of dataframe_split should be arrays.")
         if not all(isinstance(row, list) for row in rows):
