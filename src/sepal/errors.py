@@ -25,6 +25,7 @@ SepalError
 │   ├── KeyReusedError        an Idempotency-Key that stands for another job
 │   └── JobEndedError         too late to cancel it
 ├── QueueError                the queue of jobs does not answer
+├── DeadlineError             an X-Request-Deadline that is no time to wait
 ├── WrongValuesError          rows with values that their contract does not take
 ├── ClientGoneError           the client has hung up; nobody reads this one
 ├── OverloadedError           more work than can be taken on
@@ -45,6 +46,9 @@ class SepalError(Exception):
     status: ClassVar[int] = 500
     title: ClassVar[str] = "Internal error"
     exit_code: ClassVar[int] = 1
+
+    retry_after: float | None = None
+    """Seconds after which it may go better, if that is known."""
 
 
 class ConfigurationError(SepalError):
@@ -191,6 +195,13 @@ class QueueError(SepalError):
     exit_code = 7
 
 
+class DeadlineError(SepalError):
+    """An X-Request-Deadline that is no time to wait."""
+
+    status = 422
+    title = "Wrong values"
+
+
 class WrongValuesError(SepalError):
     """Rows with values that their contract does not take; `errors` are as Pydantic has them.
 
@@ -217,6 +228,10 @@ class OverloadedError(SepalError):
 
     status = 503
     title = "Overloaded"
+
+    def __init__(self, text: str, retry_after: float | None = None) -> None:
+        super().__init__(text)
+        self.retry_after = retry_after
 
 
 class UpstreamError(SepalError):

@@ -7,19 +7,22 @@ from typing import Any
 from fastapi import HTTPException, Request, Response
 from fastapi.routing import APIRoute
 from starlette.types import Message as AsgiMessage
-from starlette.types import Receive
+from starlette.types import Receive, Scope
+
+from sepal.gateway.request_context import context_of
 
 
 def json_route(max_body_bytes: int) -> type[APIRoute]:
-    """A route class that says 415 to other media types and 413 to more bytes."""
+    """A route class that says 415 to other media types and to compression, and 413 to more bytes."""
 
     class JsonRoute(APIRoute):
         def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
             handle = super().get_route_handler()
 
             async def handle_json(request: Request) -> Response:
-                if not is_json(request.headers.get("content-type", "")):
+                if not _is_json(request.headers.get("content-type", "")):
                     raise HTTPException(415, "Send JSON, with the header Content-Type: application/json.")
+                check_length(request.scope, max_body_bytes)
                 return await handle(Request(request.scope, bounded(request.receive, max_body_bytes)))
 
             return handle_json
@@ -27,13 +30,25 @@ def json_route(max_body_bytes: int) -> type[APIRoute]:
     return JsonRoute
 
 
-def is_json(content_type: str) -> bool:
-    """Whether a media type is JSON or one of its kinds."""
+def _is_json(content_type: str) -> bool:
     given = Message()
     given["content-type"] = content_type
     return given.get_content_maintype() == "application" and f"+{given.get_content_subtype()}".endswith(
         "+json"
     )
+
+
+def check_length(scope: Scope, most: int) -> None:
+    """Refuse a body that says of itself that it is compressed or too long, before it is read."""
+    context = context_of(scope)
+    if context.encoding not in (b"", b"identity"):
+        raise HTTPException(415, "Send the body as it is, without Content-Encoding.")
+    if context.body_bytes > most:
+        raise _too_large(most)
+
+
+def _too_large(most: int) -> HTTPException:
+    return HTTPException(413, f"The body is too large: send at most {most} bytes.")
 
 
 def bounded(receive: Receive, most: int) -> Receive:
@@ -45,7 +60,7 @@ def bounded(receive: Receive, most: int) -> Receive:
         message = await receive()
         received += len(message.get("body", b""))
         if received > most:
-            raise HTTPException(413, f"The body is too large: send at most {most} bytes.")
+            raise _too_large(most)
         return message
 
     return receive_bounded

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from sepal.contracts import Contract, Features, Labels, WallClock, feature, wire
 from sepal.contracts.columns import ColumnEncoder
-from sepal.errors import NotFoundError
+from sepal.errors import ConfigurationError
 from sepal.gateway.app import create_app
 from sepal.gateway.protocols.tables import read_csv
 from sepal.settings import Settings
@@ -214,7 +214,7 @@ async def test_the_bare_path_means_the_only_model_or_the_default_one(
 
 
 def test_a_default_model_that_is_not_served_is_refused_at_the_start() -> None:
-    with pytest.raises(NotFoundError, match="There is no model 'rose'"):
+    with pytest.raises(ConfigurationError, match="SEPAL_DEFAULT_MODEL='rose' is not served"):
         create_app(Settings(default_model="rose"))
 
 

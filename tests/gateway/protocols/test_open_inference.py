@@ -1,5 +1,6 @@
 """The Open Inference Protocol over HTTP: tensors in, tensors out, in JSON and in binary."""
 
+import asyncio
 import json
 import struct
 from array import array
@@ -311,7 +312,8 @@ async def test_errors_are_the_protocols_own_by_either_route(
         await refused(client, 413, "3 rows are too many: send at most 2", body=matrix())
         await refused(client, 413, "at most 5000 bytes", body=matrix(name="x" * 5000))
         await refused(client, 415, "not text/plain", body=matrix(), headers={"Content-Type": "text/plain"})
-        await refused(client, 415, "gzip", body=matrix(), headers={"Content-Encoding": "gzip"})
+        compressed = {"Content-Encoding": "gzip"}
+        await refused(client, 415, "without Content-Encoding", body=matrix(), headers=compressed)
         await refused(client, 400, "greater than 0", body=matrix([[0, 1, 1, 1]], shape=[1, 4]))
         await refused(client, 404, "There are: iris, ride_duration", body=matrix(), model="rose")
 
@@ -328,6 +330,16 @@ async def test_errors_are_the_protocols_own_by_either_route(
         for path in ("/v2/nothing", "/v2/models/a%0Ab"):
             async with client.get(path) as response:
                 assert (response.status, list(await response.json())) == (404, ["error"])
+
+
+async def test_a_deadline_is_heard(client: aiohttp.ClientSession, model_server: FakeModelServer) -> None:
+    async def never(_: object) -> aiohttp.web.StreamResponse:
+        await asyncio.sleep(60)
+        return aiohttp.web.Response()
+
+    model_server.respond = never
+    await refused(client, 400, "X-Request-Deadline", body=matrix(), headers={"X-Request-Deadline": "soon"})
+    await refused(client, 504, "in time", body=matrix(), headers={"X-Request-Deadline": "0.05"})
 
 
 async def get(client: aiohttp.ClientSession, path: str) -> tuple[int, Any]:

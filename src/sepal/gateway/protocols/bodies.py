@@ -9,15 +9,17 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect
 
 from sepal.errors import ClientGoneError
-from sepal.gateway.json_route import bounded
+from sepal.gateway.json_route import bounded, check_length
 
 M = TypeVar("M", bound=BaseModel)
+
+_PLAIN = ("", "application/json", "application/octet-stream")
+"""What mostly is said, and needs no parser."""
 
 
 async def read_body(request: Request, most: int) -> bytes:
     """The body, of at most so many bytes, uncompressed; HTTPException 413 or 415, ClientGoneError."""
-    if (encoding := request.headers.get("content-encoding", "identity")) != "identity":
-        raise HTTPException(415, f"Send the body as it is, without Content-Encoding: {encoding}.")
+    check_length(request.scope, most)
     try:
         return await Request(request.scope, bounded(request.receive, most)).body()
     except ClientDisconnect as error:
@@ -26,9 +28,17 @@ async def read_body(request: Request, most: int) -> bytes:
 
 def media_type(request: Request) -> str:
     """The body's media type in lower case, without its parameters; nothing if it is not said."""
+    said = request.headers.get("content-type", "")
+    if said in _PLAIN:
+        return said
     given = Message()
-    given["content-type"] = request.headers.get("content-type", "")
-    return given.get_content_type() if given["content-type"] else ""
+    given["content-type"] = said
+    return given.get_content_type()
+
+
+def is_json(kind: str) -> bool:
+    """Whether a media type is JSON or one of its kinds."""
+    return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
 
 
 def read_json(body: bytes) -> Any:  # noqa: ANN401 (JSON is anything)

@@ -10,8 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sepal.contracts import Contract, Labels
 from sepal.errors import NotFoundError
 from sepal.gateway.answers import Answers
-from sepal.gateway.json_route import is_json
-from sepal.gateway.protocols.bodies import media_type, read_body, read_object
+from sepal.gateway.protocols.bodies import is_json, media_type, read_object
 from sepal.gateway.protocols.described import json_body, responses
 from sepal.gateway.protocols.quick_route import Handle
 from sepal.gateway.protocols.served import Served, version_header
@@ -91,7 +90,7 @@ def _add(router: APIRouter, served: Served, path: str, contract: Contract | None
                 f"Name the model in the path: {there}. "
                 "Or set SEPAL_DEFAULT_MODEL to the one that /invocations is to mean."
             )
-        body = await read_body(request, served.settings.max_body_bytes)
+        body = await served.read(request, contract)
         table = _read(request, contract, body)
         answers = await served.score(request, contract, table.columns_of(contract), table.n_rows)
         found = Predictions.model_construct(predictions=_predictions(contract, answers))

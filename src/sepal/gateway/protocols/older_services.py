@@ -10,8 +10,7 @@ from pydantic import BaseModel, Field, ValidationError
 from sepal.contracts import Contract, Labels
 from sepal.errors import WrongValuesError
 from sepal.gateway.answers import Answers
-from sepal.gateway.json_route import is_json
-from sepal.gateway.protocols.bodies import media_type, read_body, read_object
+from sepal.gateway.protocols.bodies import is_json, media_type, read_object
 from sepal.gateway.protocols.described import json_body, responses
 from sepal.gateway.protocols.quick_route import Handle
 from sepal.gateway.protocols.served import Served, version_header, versions_of
@@ -104,7 +103,7 @@ def _predict_proba(served: Served) -> Handle:
 async def _read(served: Served, request: Request) -> dict[str, Any]:
     if not is_json(media_type(request)):
         raise HTTPException(415, "Send JSON, with the header Content-Type: application/json.")
-    return read_object(await read_body(request, served.settings.max_body_bytes))
+    return read_object(await served.read(request))
 
 
 def _encode_one(contract: Contract, row: dict[str, Any]) -> bytes:
@@ -121,8 +120,9 @@ async def _score_rows(served: Served, request: Request, rows: Any) -> tuple[Cont
         raise HTTPException(400, "input should be a list of rows.")
     if not rows or not all(isinstance(row, list) for row in rows):
         raise HTTPException(422, "input should have one or more rows, each a list of numbers.")
-    names = [in_order(contract, len(row)) for row in rows]
-    columns = Table.of_rows(names[0], rows).columns_of(contract)
+    for width in {len(row) for row in rows}:
+        in_order(contract, width)
+    columns = Table.of_rows(in_order(contract, len(rows[0])), rows).columns_of(contract)
     return contract, await served.score(request, contract, columns, len(rows))
 
 

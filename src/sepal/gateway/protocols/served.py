@@ -1,5 +1,6 @@
 """What the protocols are given: the models, and how to have their rows scored."""
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -8,10 +9,13 @@ from fastapi import HTTPException, Request
 from sepal.contracts import Contract
 from sepal.contracts.catalogue import pick
 from sepal.contracts.columns import ColumnEncoder, Columns
+from sepal.errors import ConfigurationError
 from sepal.gateway.answers import Answers
-from sepal.gateway.fast_route import gone
+from sepal.gateway.deadline import patience
 from sepal.gateway.prediction import Predictor
+from sepal.gateway.protocols.bodies import read_body
 from sepal.gateway.readiness import Readiness
+from sepal.gateway.request_context import context_of
 from sepal.gateway.trial_key import trial_key
 from sepal.settings import Settings
 
@@ -30,8 +34,11 @@ class Served:
     encoders: Mapping[str, ColumnEncoder] = field(init=False)
 
     def __post_init__(self) -> None:
-        if self.settings.default_model:
-            pick(dict(self.contracts), self.settings.default_model, "model")
+        name = self.settings.default_model
+        if name and name not in self.contracts:
+            raise ConfigurationError(
+                f"SEPAL_DEFAULT_MODEL={name!r} is not served. There are: {', '.join(self.contracts)}."
+            )
         encoders = {name: ColumnEncoder(contract) for name, contract in self.contracts.items()}
         object.__setattr__(self, "encoders", encoders)
 
@@ -45,6 +52,13 @@ class Served:
         if self.settings.default_model:
             return self.contracts[self.settings.default_model]
         return next(iter(self.contracts.values())) if len(self.contracts) == 1 else None
+
+    async def read(self, request: Request, contract: Contract | None = None) -> bytes:
+        """A request's body, unless it is too long, or no row of the model has a chance now."""
+        if contract is not None:
+            seconds = patience(request.scope, self.settings.request_timeout)
+            self.predictor(contract.name).admit(seconds)
+        return await read_body(request, self.settings.max_body_bytes)
 
     async def check_ready(self) -> None:
         """ModelServerUnavailableError if a model does not answer."""
@@ -66,7 +80,9 @@ class Served:
     ) -> Answers:
         """The answers to encoded rows; `key` goes before the request's trial key."""
         key = trial_key(request.scope) if key is None else key
-        return await self.predictor(contract.name).score(rows, gone(request.receive), key)
+        deadline = time.monotonic() + patience(request.scope, self.settings.request_timeout)
+        gone = context_of(request.scope).gone
+        return await self.predictor(contract.name).score(rows, gone, key, deadline)
 
 
 def versions_of(contract: Contract, answers: Answers) -> list[str]:

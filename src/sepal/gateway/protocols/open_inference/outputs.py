@@ -1,6 +1,7 @@
 """Answers to output tensors, in JSON or in binary as each was asked for."""
 
 from array import array
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +16,6 @@ from sepal.gateway.protocols.open_inference.documents import (
     VERSION,
     InferenceRequest,
     TensorDocument,
-    outputs_of,
 )
 from sepal.gateway.protocols.open_inference.tensors import pack_floats, pack_texts
 from sepal.gateway.protocols.served import versions_of
@@ -32,18 +32,15 @@ class Wanted:
     binary: bool
 
 
-def wanted(contract: Contract, request: InferenceRequest) -> list[Wanted]:
-    """The outputs that a request asks for, or all; HTTPException 400."""
-    known = outputs_of(contract)
+def wanted(known: Mapping[str, TensorDocument], request: InferenceRequest) -> list[Wanted]:
+    """The outputs that a request asks for, of those that there are, or all; HTTPException 400."""
     binary = request.parameters.get("binary_data_output") is True
     if not request.outputs:
         return [Wanted(tensor, binary) for tensor in known.values()]
     found = []
     for output in request.outputs:
         if output.name not in known:
-            raise HTTPException(
-                400, f"{contract.name} has no output {output.name!r}. There are: {', '.join(known)}."
-            )
+            raise HTTPException(400, f"There is no output {output.name!r}. There are: {', '.join(known)}.")
         if refused := [name for name in _NOT_TAKEN if name in output.parameters]:
             raise HTTPException(400, f"Output {output.name!r}: {refused[0]} is not supported.")
         found.append(Wanted(known[output.name], output.parameters.get("binary_data", binary) is True))

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from sepal.contracts import Contract, wire
 from sepal.errors import ModelServerUnavailableError, NotFoundError
-from sepal.gateway.protocols.bodies import media_type, read_body, read_model
+from sepal.gateway.protocols.bodies import media_type, read_model
 from sepal.gateway.protocols.described import json_body, responses
 from sepal.gateway.protocols.open_inference.documents import (
     ErrorDocument,
@@ -23,6 +23,7 @@ from sepal.gateway.protocols.open_inference.documents import (
     ServerDocument,
     describe,
     example,
+    outputs_of,
 )
 from sepal.gateway.protocols.open_inference.inputs import read_columns
 from sepal.gateway.protocols.open_inference.outputs import response, wanted
@@ -77,7 +78,7 @@ def _add_repository(router: APIRouter, served: Served) -> None:
         responses=_errors(400, 413, 503),
     )
     async def index(request: Request) -> list[IndexEntry]:
-        body = await read_body(request, served.settings.max_body_bytes)
+        body = await served.read(request)
         only_ready = bool(body) and read_model(IndexRequest, body).ready
         entries = await _index(served)
         return [entry for entry in entries if entry.state == "READY" or not only_ready]
@@ -143,12 +144,14 @@ def _ready(served: Served, contract: Contract | None = None) -> Handle:
 
 
 def _infer(served: Served, contract: Contract | None = None) -> Handle:
+    known = {name: outputs_of(one) for name, one in served.contracts.items()}
+
     async def infer(request: Request) -> Response:
         model = contract or _model(served, request)
-        body = await read_body(request, served.settings.max_body_bytes)
+        body = await served.read(request, model)
         text, binary = _parts(request, body)
         asked = read_model(InferenceRequest, text)
-        outputs = wanted(model, asked)
+        outputs = wanted(known[model.name], asked)
         columns, n_rows = read_columns(model, asked.inputs, binary)
         version = request.path_params.get("version")
         key = None if version is None else await _key(served, model, version)
