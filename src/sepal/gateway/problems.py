@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
-from sepal.errors import SepalError, WrongValuesError
+from sepal.errors import AccessError, SepalError, WrongValuesError
 from sepal.gateway.protocols.error_forms import error_form
 from sepal.gateway.request_context import context_of
 
@@ -80,7 +80,7 @@ def known(scope: Scope, error: SepalError, retry_after: int) -> Response:
     """One of our own errors as a response."""
     if isinstance(error, WrongValuesError):
         return _invalid(scope, error.errors)
-    headers = {}
+    headers = dict(error.headers) if isinstance(error, AccessError) else {}
     if error.status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = str(_whole_seconds(error.retry_after) or retry_after)
     return problem(scope, error.status, error.title, str(error), headers=headers)
@@ -95,6 +95,8 @@ def refused(scope: Scope, error: HTTPException) -> Response:
     detail = str(error.detail)
     if detail in _GENERIC:
         detail = _GENERIC[detail].format(method=scope["method"], **(error.headers or {}))
+        if "app" in scope and scope["app"].openapi_url is None:
+            detail = detail.removesuffix(" Visit /docs.")
     return problem(scope, error.status_code, None, detail, headers=error.headers)
 
 

@@ -1,13 +1,20 @@
-"""`GET /health`, which both MLflow's clients and those of older services ask."""
+"""What probes ask in each protocol, which is for everybody: whether all is well."""
 
 from datetime import UTC, datetime
 from typing import Literal
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel, Field
 
 from sepal.errors import ModelServerUnavailableError
+from sepal.gateway.protocols import mlflow, older_services
+from sepal.gateway.protocols.described import responses
+from sepal.gateway.protocols.open_inference.documents import ErrorDocument, LiveDocument, ReadyDocument
+from sepal.gateway.protocols.open_inference.routes import TAG
 from sepal.gateway.protocols.served import Served
+
+_QUESTION = "Does every model answer?"
 
 
 class HealthDocument(BaseModel):
@@ -20,24 +27,45 @@ class HealthDocument(BaseModel):
 
 
 def health_routes(served: Served) -> APIRouter:
-    """The route."""
-    router = APIRouter(tags=["Compatibility with older services"])
+    """`/v2/health/live`, `/v2/health/ready`, `/ping` and `/health`."""
+    router = APIRouter()
+
+    @router.get("/v2/health/live", summary="Is this process alive?", tags=[TAG])
+    async def server_live() -> LiveDocument:
+        return LiveDocument()
+
+    @router.get(
+        "/v2/health/ready", summary=_QUESTION, tags=[TAG], responses=responses(None, ErrorDocument, 503)
+    )
+    async def server_ready(request: Request) -> ReadyDocument:
+        await served.check_ready(request)
+        return ReadyDocument()
+
+    @router.get(
+        "/ping",
+        summary=_QUESTION,
+        tags=[mlflow.TAG],
+        response_class=PlainTextResponse,
+        responses=responses(None, mlflow.ErrorDocument, 503),
+    )
+    async def ping(request: Request) -> str:
+        await served.check_ready(request)
+        return "\n"
 
     @router.get(
         "/health",
-        summary="Does every model answer?",
+        summary=_QUESTION,
         description="Kept for clients of MLflow and of older services. New ones use `/readyz`.",
+        tags=[older_services.TAG],
         responses={503: {"model": HealthDocument, "description": "A model does not answer"}},
     )
-    async def health(response: Response) -> HealthDocument:
+    async def health(request: Request, response: Response) -> HealthDocument:
         now = datetime.now(UTC)
         try:
-            await served.check_ready()
+            await served.check_ready(request)
         except ModelServerUnavailableError as error:
             response.status_code = 503
             return HealthDocument(status="error", message=str(error), timestamp=now)
-        return HealthDocument(
-            status="ok", message=f"Every model answers: {', '.join(served.contracts)}.", timestamp=now
-        )
+        return HealthDocument(status="ok", message="Every model answers.", timestamp=now)
 
     return router

@@ -65,16 +65,6 @@ def mlflow_routes(served: Served) -> tuple[APIRouter, dict[str, Handle]]:
     async def unknown_model(model: str) -> None:
         served.contract(model)
 
-    @router.get(
-        "/ping",
-        summary="Does every model answer?",
-        response_class=PlainTextResponse,
-        responses=responses(None, ErrorDocument, 503),
-    )
-    async def ping() -> str:
-        await served.check_ready()
-        return "\n"
-
     @router.get("/version", summary="Sepal's release", response_class=PlainTextResponse)
     async def version() -> str:
         return release_of("sepal")

@@ -9,7 +9,7 @@ from fastapi import HTTPException, Request
 from sepal.contracts import Contract
 from sepal.contracts.catalogue import pick
 from sepal.contracts.columns import ColumnEncoder, Columns
-from sepal.errors import ConfigurationError
+from sepal.errors import ConfigurationError, ModelServerUnavailableError
 from sepal.gateway.answers import Answers
 from sepal.gateway.deadline import patience
 from sepal.gateway.prediction import Predictor
@@ -60,10 +60,15 @@ class Served:
             self.predictor(contract.name).admit(seconds)
         return await read_body(request, self.settings.max_body_bytes)
 
-    async def check_ready(self) -> None:
-        """ModelServerUnavailableError if a model does not answer."""
-        for name in self.contracts:
-            await self.readiness().answering(name)
+    async def check_ready(self, request: Request) -> None:
+        """ModelServerUnavailableError if a model does not answer; which, is not for strangers."""
+        try:
+            for name in self.contracts:
+                await self.readiness().answering(name)
+        except ModelServerUnavailableError:
+            if context_of(request.scope).is_from_a_stranger:
+                raise ModelServerUnavailableError("A model does not answer.") from None
+            raise
 
     async def score(
         self, request: Request, contract: Contract, columns: Columns, n_rows: int, key: float | None = None

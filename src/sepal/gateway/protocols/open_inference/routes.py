@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from sepal.contracts import Contract, wire
 from sepal.errors import ModelServerUnavailableError, NotFoundError
+from sepal.gateway.access import require
 from sepal.gateway.protocols.bodies import media_type, read_model
 from sepal.gateway.protocols.described import json_body, responses
 from sepal.gateway.protocols.open_inference.documents import (
@@ -16,10 +17,8 @@ from sepal.gateway.protocols.open_inference.documents import (
     IndexRequest,
     InferenceRequest,
     InferenceResponse,
-    LiveDocument,
     ModelDocument,
     ModelReadyDocument,
-    ReadyDocument,
     ServerDocument,
     describe,
     example,
@@ -39,7 +38,7 @@ _MEDIA_TYPES = ("", "application/json", "application/octet-stream")  # clients s
 def open_inference_routes(served: Served) -> tuple[APIRouter, dict[str, Handle]]:
     """The routes, and those of them that may go around the framework."""
     router = APIRouter(prefix="/v2", tags=[TAG])
-    _add_server(router, served)
+    _add_server(router)
     _add_repository(router, served)
     quick: dict[str, Handle] = {}
     for contract in served.contracts.values():
@@ -52,16 +51,7 @@ def open_inference_routes(served: Served) -> tuple[APIRouter, dict[str, Handle]]
     return router, quick
 
 
-def _add_server(router: APIRouter, served: Served) -> None:
-    @router.get("/health/live", summary="Is this process alive?")
-    async def server_live() -> LiveDocument:
-        return LiveDocument()
-
-    @router.get("/health/ready", summary="Does every model answer?", responses=_errors(503))
-    async def server_ready() -> ReadyDocument:
-        await served.check_ready()
-        return ReadyDocument()
-
+def _add_server(router: APIRouter) -> None:
     @router.get("", summary="What serves", name="server_metadata")
     @router.get("/", include_in_schema=False)
     async def server_metadata() -> ServerDocument:
@@ -85,7 +75,8 @@ def _add_repository(router: APIRouter, served: Served) -> None:
 
     @router.post("/repository/models/{model}/load", include_in_schema=False)
     @router.post("/repository/models/{model}/unload", include_in_schema=False)
-    async def refuse(model: str) -> None:
+    async def refuse(model: str, request: Request) -> None:
+        require(request.scope, "admin")
         name = served.contract(model).name
         raise HTTPException(
             403,
