@@ -12,6 +12,9 @@ from tests.end_to_end.conftest import Place, Served, serving
 pytestmark = [pytest.mark.end_to_end, pytest.mark.xdist_group("served")]
 
 CONFIG = """
+[parameters]
+"header.X-Request-Deadline" = "5"  # its form is told in words; short ones are answered with 504
+
 [[operations]]
 include-path-regex = "/jobs"
 warnings = false  # most made-up jobs are refused, and no made-up id is that of a job
