@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: serve test test-slow train lint bench bench-bulk clean
+.PHONY: serve test test-slow faults train lint bench bench-bulk clean
 
 serve: .venv/.serve ## both tiers, with a champion trained for each model that has none
 	@exec $(BIN)/sepal serve --train-missing
@@ -17,6 +17,9 @@ test: .venv/.develop ## the test suite without its slow part, with coverage
 
 test-slow: .venv/.develop ## the tests that take minutes: kills, Spark, MLflow, jobs, swaps, trials
 	$(BIN)/pytest --numprocesses 2 --dist loadgroup -m slow
+
+faults: .venv/.develop ## what is promised when clients, load or the model server misbehave: 40 minutes; FAULTS="killed --short"
+	PYTHONPATH=src:. $(BIN)/python -m tests.faults $(FAULTS)
 
 train: .venv/.serve ## new versions of the models that the project ships
 	$(BIN)/sepal train iris

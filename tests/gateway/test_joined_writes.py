@@ -14,9 +14,17 @@ class Recorded(asyncio.Transport):
     def __init__(self) -> None:
         super().__init__({"peername": "somebody"})
         self.packets: list[bytes] = []
-        self.closed = False
+        self.closed = self.ended = False
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write_eof(self) -> None:
+        assert not self.ended
+        self.ended = True
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
+        assert not self.ended
         self.packets.append(bytes(data))
 
     def close(self) -> None:
@@ -43,6 +51,18 @@ async def test_a_close_sends_what_is_kept_first() -> None:
     assert (recorded.packets, recorded.closed) == ([b"last words"], True)
     await asyncio.sleep(0)
     assert recorded.packets == [b"last words"]
+
+
+async def test_an_answer_that_comes_after_the_end_is_dropped() -> None:
+    recorded = Recorded()
+    transport = JoiningTransport(recorded, asyncio.get_running_loop())
+    transport.lingers = lambda: True
+    transport.write(b"refused")
+    transport.close()
+    transport.write(b"the answer to the request before")
+    transport.close()
+    await asyncio.sleep(0)
+    assert (recorded.packets, recorded.ended, recorded.closed) == ([b"refused"], True, False)
 
 
 async def test_everything_else_is_the_transports_own() -> None:

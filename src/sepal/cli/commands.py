@@ -10,7 +10,7 @@ import typer
 from sepal.cli.keys import app as keys_app
 from sepal.cli.models import app as models_app
 from sepal.cli.score import score
-from sepal.cli.terminal import console, say
+from sepal.cli.terminal import console, say_aside
 from sepal.cli.training import train_version
 from sepal.cli.worker import worker
 from sepal.contracts.catalogue import load_contracts
@@ -108,4 +108,4 @@ def serve(
             if not train_missing:
                 raise
             train_version(settings, model)
-    asyncio.run(Supervisor(settings, contracts, say, worker=worker).run())
+    asyncio.run(Supervisor(settings, contracts, say_aside, worker=worker).run())

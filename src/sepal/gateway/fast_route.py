@@ -22,7 +22,9 @@ from sepal.gateway.answers import Formatter, formatter
 from sepal.gateway.deadline import patience
 from sepal.gateway.entrance import Entrance
 from sepal.gateway.prediction import Predictor, prediction_path
+from sepal.gateway.recorder import Recorder
 from sepal.gateway.request_context import context_of
+from sepal.gateway.strict_json import has_too_many_names, is_strict
 from sepal.gateway.trial_key import trial_key
 from sepal.settings import Settings
 
@@ -32,9 +34,9 @@ class Gateway(FastAPI):
 
     fast_routes: Mapping[str, ASGIApp] = {}
 
-    def __init__(self, **more: Any) -> None:  # noqa: ANN401 (FastAPI's)
+    def __init__(self, recorder: Recorder, **more: Any) -> None:  # noqa: ANN401 (FastAPI's)
         super().__init__(**more)
-        self.entrance = Entrance(self._route)
+        self.entrance = Entrance(self._route, recorder)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection, or the application's life."""
@@ -62,6 +64,7 @@ def fast_routes(
     return {
         prediction_path(contract, probabilities): FastRoute(
             declared,
+            prediction_path(contract, probabilities),
             contract,
             partial(predictor, contract.name),
             formatter(contract, probabilities=probabilities),
@@ -78,12 +81,15 @@ class FastRoute:
     def __init__(
         self,
         declared: ASGIApp,
+        path: str,
         contract: Contract,
         predictor: Callable[[], Predictor],
         format_answers: Formatter,
         settings: Settings,
     ) -> None:
         self._declared = declared
+        self._contract = contract
+        self._path = path
         self._predictor = predictor
         self._format = format_answers
         self._settings = settings
@@ -106,9 +112,10 @@ class FastRoute:
             await self._declared(scope, _again(received, receive), send)
             return
         many = body.startswith(b"[")
-        try:
-            rows: Sequence[Features] = self._many(body) if many else (self._one(body),)
-        except ValidationError:
+        context = context_of(scope)
+        context.endpoint, context.validating = self._path, time.perf_counter()
+        rows = self._rows(body, many)
+        if rows is None:
             await self._declared(scope, _again(received, receive), send)
             return
         try:
@@ -133,6 +140,19 @@ class FastRoute:
             }
         )
         await send({"type": "http.response.body", "body": content})
+
+    def _rows(self, body: bytes, many: bool) -> Sequence[Features] | None:
+        """The rows of a body; None if it is not certain that it is sound."""
+        if has_too_many_names(body, self._contract, self._settings.max_rows):
+            return None
+        try:
+            rows: Sequence[Features] = self._many(body) if many else (self._one(body),)
+        except ValidationError:
+            return None
+        # As many colons as features: so no name came twice, of which the validator takes the last.
+        if body.count(b":") == sum([len(row.__pydantic_fields_set__) for row in rows]) or is_strict(body):
+            return rows
+        return None
 
     async def _read(self, scope: Scope, receive: Receive, received: list[Message]) -> bytes | None:
         """The body; None if it is not plainly called JSON, compressed, too large, or broken off."""

@@ -31,10 +31,13 @@ class JoiningTransport:
         self._transport = transport
         self._loop = loop
         self._kept: list[bytes] = []
+        self._ended = False
         self.lingers: Callable[[], bool] = lambda: False
 
     def write(self, data: bytes) -> None:
-        """Keep data for the next turn."""
+        """Keep data for the next turn; what comes after the end is dropped, as a closed transport does."""
+        if self._ended:
+            return
         if not self._kept:
             self._loop.call_soon(self._send)
         self._kept.append(data)
@@ -44,7 +47,8 @@ class JoiningTransport:
         self._send()
         if not self.lingers():
             self._transport.close()
-        elif self._transport.can_write_eof():
+        elif self._transport.can_write_eof() and not self._ended:
+            self._ended = True
             self._transport.write_eof()
 
     def _send(self) -> None:

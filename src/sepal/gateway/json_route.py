@@ -9,12 +9,24 @@ from fastapi.routing import APIRoute
 from starlette.types import Message as AsgiMessage
 from starlette.types import Receive, Scope
 
+from sepal.contracts import Contract
 from sepal.gateway.access import require
 from sepal.gateway.request_context import context_of
+from sepal.gateway.strict_json import has_too_many_names, strict_json, too_many_names
 
 
-def json_route(max_body_bytes: int) -> type[APIRoute]:
-    """A route class that says 415 to other media types and to compression, and 413 to more bytes."""
+def json_route(max_body_bytes: int, contract: Contract | None = None, max_rows: int = 1) -> type[APIRoute]:
+    """A route class that says 415 to other media types and to compression, and 413 to too much.
+
+    Too much is more bytes, or many more names than the rows of a contract can have.
+    """
+
+    class JsonRequest(Request):
+        async def json(self) -> Any:  # noqa: ANN401 (any JSON value)
+            body = await self.body()
+            if contract is not None and has_too_many_names(body, contract, max_rows):
+                raise too_many_names(contract)
+            return strict_json(body)
 
     class JsonRoute(APIRoute):
         def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
@@ -25,7 +37,7 @@ def json_route(max_body_bytes: int) -> type[APIRoute]:
                 if not _is_json(request.headers.get("content-type", "")):
                     raise HTTPException(415, "Send JSON, with the header Content-Type: application/json.")
                 check_length(request.scope, max_body_bytes)
-                return await handle(Request(request.scope, bounded(request.receive, max_body_bytes)))
+                return await handle(JsonRequest(request.scope, bounded(request.receive, max_body_bytes)))
 
             return handle_json
 

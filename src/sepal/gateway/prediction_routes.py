@@ -106,6 +106,7 @@ def _add(
         tags=[contract.name],
         response_model=answer_type,
         responses=problem_responses(*PROBLEMS),
+        route_class_override=json_route(settings.max_body_bytes, contract, settings.max_rows),
     )
 
 

@@ -1,5 +1,6 @@
 """A way around the framework's machinery for requests that a plain function answers."""
 
+import time
 from collections.abc import Awaitable, Callable
 
 from fastapi import HTTPException, Request, Response
@@ -7,6 +8,7 @@ from starlette.types import Receive, Scope, Send
 
 from sepal.errors import SepalError
 from sepal.gateway import problems
+from sepal.gateway.request_context import context_of
 
 Handle = Callable[[Request], Awaitable[Response]]
 
@@ -14,12 +16,15 @@ Handle = Callable[[Request], Awaitable[Response]]
 class QuickRoute:
     """ASGI application of one path: it answers as the declared route with the same function does."""
 
-    def __init__(self, handle: Handle, retry_after: int) -> None:
+    def __init__(self, path: str, handle: Handle, retry_after: int) -> None:
+        self._path = path
         self._handle = handle
         self._retry_after = retry_after
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
+        context = context_of(scope)
+        context.endpoint, context.validating = self._path, time.perf_counter()
         try:
             response = await self._handle(Request(scope, receive))
         except SepalError as error:
