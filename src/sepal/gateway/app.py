@@ -99,7 +99,7 @@ def create_app(settings: Settings, log: Log | None = None) -> FastAPI:
     )
     protocols, handles = protocol_routes(served, access.needs("predict"))
     app.include_router(protocols)
-    observation.recorder.paths = handles.keys() | {
+    observation.recorder.paths = frozenset(handles) | {
         prediction_path(contract, probabilities)
         for contract in contracts.values()
         for probabilities in (False, True)[: 1 + contract.target.has_probabilities]
