@@ -6,6 +6,12 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter
 
 
+TEXT: dict[int | str, dict[str, Any]] = {
+    200: {"description": "Successful Response", "content": {"text/plain": {"schema": {"type": "string"}}}}
+}
+"""The `responses` of a route that answers with plain text."""
+
+
 def json_body(
     body: Any,  # noqa: ANN401 (a type)
     examples: dict[str, Any] | None = None,

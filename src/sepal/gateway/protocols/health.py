@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from sepal.errors import ModelServerUnavailableError
 from sepal.gateway.protocols import mlflow, older_services
-from sepal.gateway.protocols.described import responses
+from sepal.gateway.protocols.described import TEXT, responses
 from sepal.gateway.protocols.open_inference.documents import ErrorDocument, LiveDocument, ReadyDocument
 from sepal.gateway.protocols.open_inference.routes import TAG
 from sepal.gateway.protocols.served import Served
@@ -45,12 +45,11 @@ def health_routes(served: Served) -> APIRouter:
         "/ping",
         summary=_QUESTION,
         tags=[mlflow.TAG],
-        response_class=PlainTextResponse,
-        responses=responses(None, mlflow.ErrorDocument, 503),
+        responses={**TEXT, **responses(None, mlflow.ErrorDocument, 503)},
     )
-    async def ping(request: Request) -> str:
+    async def ping(request: Request) -> Response:
         await served.check_ready(request)
-        return "\n"
+        return PlainTextResponse("\n")
 
     @router.get(
         "/health",

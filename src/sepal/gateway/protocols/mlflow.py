@@ -11,7 +11,7 @@ from sepal.contracts import Contract, Labels
 from sepal.errors import NotFoundError
 from sepal.gateway.answers import Answers
 from sepal.gateway.protocols.bodies import is_json, media_type, read_object
-from sepal.gateway.protocols.described import json_body, responses
+from sepal.gateway.protocols.described import TEXT, json_body, responses
 from sepal.gateway.protocols.quick_route import Handle
 from sepal.gateway.protocols.served import Served, version_header
 from sepal.gateway.protocols.tables import Table, read_csv
@@ -65,9 +65,9 @@ def mlflow_routes(served: Served) -> tuple[APIRouter, dict[str, Handle]]:
     async def unknown_model(model: str) -> None:
         served.contract(model)
 
-    @router.get("/version", summary="Sepal's release", response_class=PlainTextResponse)
-    async def version() -> str:
-        return release_of("sepal")
+    @router.get("/version", summary="Sepal's release", responses=TEXT)
+    async def version() -> Response:
+        return PlainTextResponse(release_of("sepal"))
 
     return router, quick
 
