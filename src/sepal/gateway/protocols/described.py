@@ -5,7 +5,6 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter
 
-
 TEXT: dict[int | str, dict[str, Any]] = {
     200: {"description": "Successful Response", "content": {"text/plain": {"schema": {"type": "string"}}}}
 }
