@@ -34,6 +34,12 @@ SepalError
 │   ├── RateLimitedError      too many requests
 │   └── AccessUnavailableError    who may call can't be told just now
 ├── OverloadedError           more work than can be taken on
+├── ServiceError              the service did not answer its client, or not well
+│   ├── RequestRefusedError   it refused what was asked, such as wrong rows
+│   │   ├── ModelNotServedError    a model that it does not have
+│   │   └── AccessDeniedError      no credentials, or not enough of them
+│   ├── ServiceAwayError      away, overloaded or limiting, however often it was tried
+│   └── ServiceTooSlowError         no answer in the time that its client gave it
 └── UpstreamError             the model server did not answer well
     ├── ModelServerUnavailableError    away, overloaded, or answering nonsense
     └── ModelServerTimeoutError        too slow
@@ -273,6 +279,61 @@ class OverloadedError(SepalError):
     def __init__(self, text: str, retry_after: float | None = None) -> None:
         super().__init__(text)
         self.retry_after = retry_after
+
+
+class ServiceError(SepalError):
+    """The service did not answer its client, or not well; `problem` is its problem document, if any."""
+
+    status = 502
+    title = "Bad answer of the service"
+    exit_code = 16
+
+    def __init__(self, text: str, problem: Mapping[str, Any] | None = None) -> None:
+        super().__init__(text)
+        self.problem = problem
+
+    @property
+    def request_id(self) -> str | None:
+        """What the service knows the request by."""
+        return str(self.problem["request_id"]) if self.problem and "request_id" in self.problem else None
+
+
+class RequestRefusedError(ServiceError):
+    """The service refused what was asked; asking the same again is of no use."""
+
+    status = 422
+    title = "Request refused"
+    exit_code = 5
+
+
+class ModelNotServedError(RequestRefusedError):
+    """The service does not have the model."""
+
+    status = 404
+    title = "Model not served"
+    exit_code = 4
+
+
+class AccessDeniedError(RequestRefusedError):
+    """The service wants credentials, or others than these."""
+
+    status = 403
+    title = "Access denied"
+    exit_code = 17
+
+
+class ServiceAwayError(ServiceError):
+    """The service is away, overloaded or limiting its client, however often it was tried."""
+
+    status = 503
+    title = "Service away"
+
+
+class ServiceTooSlowError(ServiceError):
+    """The service took longer than its client gave it."""
+
+    status = 504
+    title = "Service too slow"
 
 
 class UpstreamError(SepalError):

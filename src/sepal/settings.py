@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, HttpUrl, ValidationError
+from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, HttpUrl, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from sepal.errors import ConfigurationError
@@ -406,6 +406,19 @@ class Settings(BaseSettings):
     traces_sample: Share = Field(
         1.0, description="Share of the requests that are traced, where the caller has not decided it."
     )
+    client_url: HttpUrl | None = Field(
+        None,
+        description="Where `sepal predict` finds the service. "
+        "The default is made from GATEWAY_HOST and GATEWAY_PORT.",
+    )
+    client_api_key: SecretStr | None = Field(
+        None, description="Key that `sepal predict` sends, as X-API-Key."
+    )
+    client_token: SecretStr | None = Field(None, description="Bearer token that `sepal predict` sends.")
+    client_ca: Path | None = Field(
+        None,
+        description="PEM file of the authority by which `sepal predict` knows the service.",
+    )
 
     start_timeout: Seconds = Field(60.0, description="Seconds that `sepal serve` waits for both tiers.")
     stop_timeout: Seconds = Field(
@@ -451,6 +464,13 @@ class Settings(BaseSettings):
     def bentoml_environment(self) -> dict[str, str]:
         """What BentoML must find in the environment when it is imported."""
         return {"BENTOML_HOME": str(self.bentoml_home), "BENTOML_DO_NOT_TRACK": "True"}
+
+    @property
+    def service_url(self) -> str:
+        """Where a client on this machine finds the service."""
+        return (
+            str(self.client_url) if self.client_url else f"http://{self.gateway_host}:{self.gateway_port}"
+        )
 
     @property
     def upstream(self) -> str:

@@ -9,6 +9,7 @@ import typer
 
 from sepal.cli.keys import app as keys_app
 from sepal.cli.models import app as models_app
+from sepal.cli.predict import predict
 from sepal.cli.score import score
 from sepal.cli.terminal import console, say_aside
 from sepal.cli.training import train_version
@@ -25,6 +26,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command(epilog="Example: `sepal score iris flowers.csv scored.csv --proba`")(score)
+app.command(
+    epilog="Example: `sepal predict iris --row SepalLengthCm=5 SepalWidthCm=2 "
+    "PetalLengthCm=3 PetalWidthCm=4`"
+)(predict)
 app.command(epilog="Example: `sepal worker iris`")(worker)
 app.add_typer(models_app, name="models", epilog="Example: `sepal models list`")
 app.add_typer(keys_app, name="keys", epilog="Example: `sepal keys create shop --scope predict`")
