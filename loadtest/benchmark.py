@@ -15,7 +15,7 @@ from loadtest.bench import render, soak, wrk
 from loadtest.bench.measure import Bench, Found, Plan
 from loadtest.bench.questions import MANY, WrongAnswerError
 from loadtest.bench.results import Point, medians, verdicts
-from loadtest.bench.systems import ABLATION, COMPARED, PEERS, QUICK, ROOT, SYSTEMS, System
+from loadtest.bench.systems import ABLATION, COMPARED, PEERS, PROTOCOLS, QUICK, ROOT, SYSTEMS, System
 
 app = typer.Typer(pretty_exceptions_enable=False)
 
@@ -37,10 +37,13 @@ def main(
         str, typer.Option(help="Connections at once, for one row a request.")
     ] = "1,16,64,256",
     quick: Annotated[
-        bool, typer.Option("--quick", help="Five systems, one round: under 3 minutes.")
+        bool, typer.Option("--quick", help="One round, of five systems: under 3 minutes.")
     ] = False,
     ablation: Annotated[
         bool, typer.Option("--ablation", help="Sepal alone, each step that makes it quick turned off.")
+    ] = False,
+    protocols: Annotated[
+        bool, typer.Option("--protocols", help="Sepal by each protocol, beside MLServer and MLflow.")
     ] = False,
     soak_minutes: Annotated[
         float, typer.Option("--soak", metavar="MINUTES", help="Sepal alone at half its load, so long.")
@@ -64,8 +67,11 @@ def main(
             return
         if ablation:
             systems = ",".join(ABLATION)
+        if protocols:
+            systems = ",".join(PROTOCOLS)
         if quick:
-            rounds, seconds, systems = 1, 3, ",".join(QUICK)
+            rounds, seconds = 1, 3
+            systems = systems if protocols else ",".join(QUICK)
         _compare(bench, Plan(_systems(systems), _points(concurrency), rounds, seconds, quick), results)
 
 

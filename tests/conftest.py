@@ -16,6 +16,7 @@ SLOW = (
     "bulk/test_work.py",
     "end_to_end/test_generated_clients.py",
     "end_to_end/test_jobs.py",
+    "end_to_end/test_kserve_client.py",
     "end_to_end/test_life.py",
     "end_to_end/test_mlflow.py",
     "end_to_end/test_trials.py",

@@ -88,6 +88,11 @@ def _in_tensor(rows: Rows) -> object:
     return {"inputs": [tensor]}
 
 
+def _in_labelled_tensor(rows: Rows) -> object:
+    tensor = {"name": "rows", "shape": [len(rows), 4], "datatype": "FP64", "data": rows}
+    return {"inputs": [tensor], "outputs": [{"name": "output"}]}
+
+
 def _in_inputs(rows: Rows) -> object:
     return {"inputs": rows}
 
@@ -145,6 +150,45 @@ _ABLATION: dict[str, tuple[str, dict[str, object]]] = {
     "sepal_two_gateways": ("two gateway workers", {"gateway_workers": 2}),
     "sepal_two_servers": ("two model-server workers", {"model_server_workers": 2}),
 }
+
+
+def _protocols() -> list[System]:
+    """Sepal, asked in the protocols of others."""
+    sepal: dict[str, Any] = {
+        "command": _sepal_command,
+        "prepare": _copy_data,
+        "environment": _sepal(),
+        "packages": ("sepal", "fastapi", "pydantic", "uvicorn", "bentoml", "scikit-learn"),
+    }
+    return [
+        System(
+            name="sepal_v2",
+            title="Sepal, Open Inference Protocol",
+            path="/v2/models/iris/infer",
+            path_many="/v2/models/iris/infer",
+            body=_in_labelled_tensor,
+            labels=lambda answer: list(answer["outputs"][0]["data"]),
+            **sepal,
+        ),
+        System(
+            name="sepal_mlflow",
+            title="Sepal, MLflow scoring",
+            path="/iris/invocations",
+            path_many="/iris/invocations",
+            body=_in_inputs,
+            labels=lambda answer: list(answer["predictions"]),
+            **sepal,
+        ),
+        System(
+            name="sepal_older",
+            title="Sepal, older services",
+            path="/predict",
+            path_many="/predict",
+            body=lambda rows: {"input": rows},
+            labels=lambda answer: [f"Iris-{label}" for label in answer["prediction"]],
+            **sepal,
+        ),
+    ]
 
 
 def _row_systems() -> list[System]:
@@ -291,9 +335,11 @@ def _peers() -> list[System]:
     ]
 
 
-SYSTEMS = {system.name: system for system in [*_row_systems(), *_peers()]}
+SYSTEMS = {system.name: system for system in [*_row_systems(), *_protocols(), *_peers()]}
 ABLATION = ("sepal", "sepal_off", *_ABLATION)
-COMPARED = tuple(name for name in SYSTEMS if name not in _ABLATION)
+_BY_PROTOCOL = tuple(system.name for system in _protocols())
+PROTOCOLS = ("sepal", *_BY_PROTOCOL, "mlserver", "mlflow")
+COMPARED = tuple(name for name in SYSTEMS if name not in (*_ABLATION, *_BY_PROTOCOL))
 QUICK = ("sepal", "sepal_off", "two_tier", "one_tier", "empty")
 PEERS = tuple(system.name for system in _peers())
 

@@ -26,6 +26,7 @@ SepalError
 │   └── JobEndedError         too late to cancel it
 ├── QueueError                the queue of jobs does not answer
 ├── DeadlineError             an X-Request-Deadline that is no time to wait
+├── WrongValuesError          rows with values that their contract does not take
 ├── ClientGoneError           the client has hung up; nobody reads this one
 ├── AccessError               a request that is not answered for who sent it
 │   ├── AuthenticationError   no key or token, or none that is good
@@ -45,7 +46,7 @@ SepalError
 """
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
@@ -210,6 +211,20 @@ class DeadlineError(SepalError):
 
     status = 422
     title = "Wrong values"
+
+
+class WrongValuesError(SepalError):
+    """Rows with values that their contract does not take; `errors` are as Pydantic has them.
+
+    The place of each, its `loc`, begins with `body` and `rows`, as in errors of a prediction route.
+    """
+
+    status = 422
+    title = "Wrong values"
+
+    def __init__(self, errors: Sequence[Mapping[str, Any]]) -> None:
+        super().__init__(f"{len(errors)} wrong value{'s' if len(errors) > 1 else ''}.")
+        self.errors = errors
 
 
 class ClientGoneError(SepalError):

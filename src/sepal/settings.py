@@ -164,6 +164,15 @@ class Settings(BaseSettings):
         1.0, description="Seconds for which an answer of /readyz is used again."
     )
 
+    compatibility: Literal["on", "off"] = Field(
+        "on", description="Whether the paths of older services are served: /predict, /predict-proba."
+    )
+    default_model: str = Field(
+        "",
+        description="The model that is meant where a protocol's path names none: /invocations, /predict. "
+        "The default is the only one that is served.",
+    )
+
     compiled_scoring: Literal["on", "off"] = Field(
         "on",
         description="Whether simple pipelines are scored without scikit-learn's checks of each step.",

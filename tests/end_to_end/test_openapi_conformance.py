@@ -12,6 +12,9 @@ from tests.end_to_end.conftest import Place, Served, serving
 pytestmark = [pytest.mark.end_to_end, pytest.mark.xdist_group("served")]
 
 CONFIG = """
+[parameters]
+"header.X-Request-Deadline" = "5"  # its form is told in words; short ones are answered with 504
+
 [[operations]]
 include-path-regex = "/jobs"
 warnings = false  # most made-up jobs are refused, and no made-up id is that of a job
@@ -21,6 +24,13 @@ include-path-regex = "/jobs$"
 # A job's options must go together, its places be allowed, its file not be empty (binary strings are
 # made without regard to minLength), and its queue not be full: 422, 403, 400, 503.
 checks.positive_data_acceptance.expected-statuses = ["2xx", 400, 403, 422, 503]
+
+[[operations]]
+include-path-regex = "^/(v2/models/.*/infer|.*invocations|predict|predict-proba)$"
+# A schema of these protocols can't say which tensors, columns or fields a model takes.
+checks.positive_data_acceptance.expected-statuses = ["2xx", 400, 404, 422]
+checks.negative_data_rejection.expected-statuses = [400, 404, 405, 413, 415, 422]
+warnings = false
 
 [checks.negative_data_rejection]
 expected-statuses = [400, 405, 413, 415, 422]  # 413: more rows than a request may have

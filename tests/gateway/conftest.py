@@ -36,6 +36,7 @@ class FakeModelServer:
     url: str = ""
     respond: Handler | None = None
     status: Any = field(default_factory=dict)
+    versions: Any = field(default_factory=dict)
     calls: int = 0
     hangs: bool = False
     contracts = load_contracts()
@@ -75,12 +76,16 @@ class FakeModelServer:
             return web.Response(body=self.status)
         return web.Response(text=json.dumps(self.status))
 
+    async def all_versions(self, _request: web.Request) -> web.Response:
+        return web.Response(text=json.dumps(self.versions))
+
 
 @asynccontextmanager
 async def running(model_server: FakeModelServer, port: int = 0) -> AsyncIterator[FakeModelServer]:
     app = web.Application()
     app.router.add_post("/{model}/score", model_server.score)
     app.router.add_get("/models", model_server.models)
+    app.router.add_get("/versions", model_server.all_versions)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port).start()

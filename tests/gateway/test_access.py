@@ -21,7 +21,8 @@ from sepal.settings import Settings
 from tests.access.conftest import AUDIENCE, ISSUER, Issuer
 from tests.gateway.conftest import IRIS, FakeModelServer, call, gateway, settings_for
 
-PUBLIC = {"/", "/livez", "/readyz", "/healthz"}
+PROBES = {"/livez", "/readyz", "/healthz", "/health", "/ping", "/v2/health/live", "/v2/health/ready"}
+PUBLIC = {"/", *PROBES}
 BAD = {
     "no key": {},
     "no such key": {"X-API-Key": f"sepal_{'0' * 12}_{'0' * 64}"},
@@ -139,6 +140,57 @@ async def test_every_declared_route_is_open_to_all_by_intent_or_asks_for_a_scope
     assert document["components"]["securitySchemes"].keys() == {"key", "token"}
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", "/v2", {"error"}),
+        ("GET", "/v2/models/iris", {"error"}),
+        ("POST", "/v2/models/iris/infer", {"error"}),
+        ("POST", "/v2/models/iris/versions/fake_7/infer", {"error"}),
+        ("POST", "/v2/repository/index", {"error"}),
+        ("POST", "/iris/invocations", {"error_code", "message"}),
+        ("POST", "/invocations", {"error_code", "message"}),
+        ("GET", "/version", {"error_code", "message"}),
+        ("POST", "/predict", {"error"}),
+        ("POST", "/predict-proba", {"error"}),
+    ],
+)
+async def test_every_protocol_asks_for_the_scope_predict_in_its_own_words(
+    door: Door, model_server: FakeModelServer, method: str, path: str, body: set[str]
+) -> None:
+    for headers, expected in (({}, 401), (door.key(Scope.bulk), 403)):
+        async with door.client.request(method, path, headers=headers, json={}) as response:
+            assert (response.status, set(await response.json())) == (expected, body)
+    async with door.client.request(method, path, headers=door.key(), json={}) as response:
+        assert response.status not in (401, 403)
+    assert model_server.calls <= 2  # to see whether the models are ready
+
+
+async def test_load_and_unload_are_for_admins_who_are_told_another_way(door: Door) -> None:
+    for what in ("load", "unload"):
+        said = []
+        for headers in (door.key(), door.key(*Scope)):
+            path = f"/v2/repository/models/iris/{what}"
+            async with door.client.post(path, headers=headers, json={}) as response:
+                assert response.status == 403
+                said.append((await response.json())["error"])
+        assert "the scope admin" in said[0]
+        assert "sepal models promote" in said[1]
+
+
+async def test_probes_of_every_protocol_need_no_key_and_tell_strangers_no_names(
+    door: Door, model_server: FakeModelServer
+) -> None:
+    for status in (200, 503):
+        for path in PROBES - {"/livez", "/v2/health/live"}:
+            async with door.client.get(path) as response:
+                assert response.status == status, path
+                assert "iris" not in await response.text()
+        model_server.status["iris"] = {"error": "iris is gone"}
+    async with door.client.get("/ping", headers=door.key()) as response:
+        assert "iris is gone" in (await response.json())["message"]
+
+
 async def test_in_local_nothing_is_asked_for_and_nothing_said_of_keys(
     client: aiohttp.ClientSession,
 ) -> None:
@@ -247,7 +299,8 @@ async def test_strangers_learn_whether_all_is_well_and_no_version(
 
 async def test_a_wrong_key_is_refused_even_where_none_is_needed(door: Door) -> None:
     for path in PUBLIC:
-        assert (await call(door.client, "GET", path, headers=BAD["no such key"]))[0] == 401
+        async with door.client.get(path, headers=BAD["no such key"]) as response:
+            assert response.status == 401
 
 
 async def test_the_documentation_can_be_switched_off(

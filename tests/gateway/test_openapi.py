@@ -11,7 +11,16 @@ DOCUMENT = create_app(Settings()).openapi()
 
 def test_every_model_has_its_routes() -> None:
     predictions = {path for path in DOCUMENT["paths"] if "/predict" in path}
-    assert predictions == {"/iris/predict", "/iris/predict-proba", "/ride_duration/predict"}
+    own = {"/iris/predict", "/iris/predict-proba", "/ride_duration/predict"}
+    assert predictions == own | {"/predict", "/predict-proba"}
+    for name in ("iris", "ride_duration"):
+        for path in (f"/v2/models/{name}", f"/v2/models/{name}/infer", f"/{name}/invocations"):
+            assert path in DOCUMENT["paths"]
+
+
+def test_what_older_services_had_is_marked_as_such() -> None:
+    for path in ("/predict", "/predict-proba"):
+        assert DOCUMENT["paths"][path]["post"]["tags"] == ["Compatibility with older services"]
 
 
 def test_the_rows_are_shown_with_bounds_and_real_examples() -> None:

@@ -148,3 +148,8 @@ async def test_a_first_champion_that_comes_after_the_start_is_taken_up_and_warme
 def test_only_the_models_that_are_set_get_an_api(settings: Settings) -> None:
     service = build_service(settings.model_copy(update={"models": ("iris",)}))
     assert set(service.apis) == {"score_iris"}
+
+
+async def test_every_version_is_listed_whether_it_answers_or_not(client: httpx.AsyncClient) -> None:
+    listed = (await client.get("/versions")).json()
+    assert listed == {"iris": [{"name": "log_reg_1", "state": "unjudged"}], "ride_duration": []}

@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 
+from sepal.contracts import wire
 from sepal.contracts.iris import contract as iris
 from sepal.contracts.ride_duration import contract as ride
 from sepal.gateway.trial_key import trial_key
@@ -75,3 +76,15 @@ def test_keys_of_users_are_spread_evenly() -> None:
     assert None not in keys
     chosen = Split(1, 0.05, 4).chosen(ROWS[:20_000], np.array(keys, dtype=float))
     assert np.mean(chosen) == pytest.approx(0.05, abs=0.006)
+
+
+def test_keys_beyond_those_of_users_name_the_champion_and_the_challenger() -> None:
+    keys = np.array([wire.CHAMPION_KEY, wire.CHALLENGER_KEY, np.nan, 0.25] * 100)
+    rows = ROWS[: len(keys)]
+    for share in (0.0, 0.4, 1.0):
+        split = Split(3, share, 4)
+        chosen = split.chosen(rows, keys)
+        assert not chosen[0::4].any()
+        assert chosen[1::4].all()
+        assert (chosen[2::4] == split.chosen(rows)[2::4]).all()
+        assert len(set(chosen[3::4].tolist())) == 1

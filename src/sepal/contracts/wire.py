@@ -14,7 +14,13 @@ MEDIA_TYPE = "application/vnd.sepal.float64"
 
 KEYED_MEDIA_TYPE = "application/vnd.sepal.keyed-float64"
 """Of a request in which a key follows for each row after all rows: a number in [0, 1) by which a
-canary tells rows apart, or NaN for a row that has none."""
+canary tells rows apart, or NaN for a row that has none, or one of the two below."""
+
+CHAMPION_KEY = -1.0
+"""The key of a row that the champion is to answer, whatever is on trial."""
+
+CHALLENGER_KEY = 2.0
+"""The key of a row that a canary's challenger is to answer, if it can."""
 
 CONTRACT_HEADER = "Sepal-Contract"
 """Of a request: the signature of the contract by which its rows were encoded."""

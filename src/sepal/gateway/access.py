@@ -17,10 +17,11 @@ from sepal.gateway import problems
 from sepal.gateway.documentation import DOCUMENTATION_PATHS
 from sepal.gateway.limits import Limits
 from sepal.gateway.openapi import problem_responses
+from sepal.gateway.protocols.probe_paths import PROTOCOL_PROBES
 from sepal.gateway.request_context import RequestContext, context_of
 from sepal.settings import Settings
 
-_PROBES = frozenset({"/livez", "/readyz", "/healthz"})
+_PROBES = frozenset({"/livez", "/readyz", "/healthz"}) | PROTOCOL_PROBES
 _NOBODY: frozenset[str] = frozenset()
 _LONGEST = 8192
 """Bytes of a key or token; a longer one is none."""

@@ -21,6 +21,9 @@ from sepal.gateway.observation import Observation, metrics_routes
 from sepal.gateway.openapi import describe_problems
 from sepal.gateway.prediction import make_predictor, prediction_path
 from sepal.gateway.prediction_routes import prediction_routes
+from sepal.gateway.protocols.all_routes import protocol_routes
+from sepal.gateway.protocols.quick_route import QuickRoute
+from sepal.gateway.protocols.served import Served
 from sepal.gateway.readiness import Readiness
 from sepal.gateway.service_routes import service_routes
 from sepal.gateway.upstream import open_model_server
@@ -92,13 +95,21 @@ def create_app(settings: Settings, log: Log | None = None) -> FastAPI:
         **access.needs("predict"),
     )
     app.include_router(job_routes(contracts, queues, settings), **access.needs("bulk"))
-    observation.recorder.paths = frozenset(
+    served = Served(
+        contracts, lambda model: app.state.predictors[model], lambda: app.state.readiness, settings
+    )
+    protocols, handles = protocol_routes(served, access.needs("predict"))
+    app.include_router(protocols)
+    observation.recorder.paths = frozenset(handles) | {
         prediction_path(contract, probabilities)
         for contract in contracts.values()
         for probabilities in (False, True)[: 1 + contract.target.has_probabilities]
-    )
+    }
     if settings.fast_route == "on":
-        app.fast_routes = fast_routes(app, contracts, lambda model: app.state.predictors[model], settings)
+        app.fast_routes = {
+            **fast_routes(app, contracts, lambda model: app.state.predictors[model], settings),
+            **{path: QuickRoute(path, handle, settings.retry_after) for path, handle in handles.items()},
+        }
     if settings.docs == "on":
         serve_documentation(app)
         describe_problems(app)

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import HTTPException, Request, Response
 from fastapi.routing import APIRoute
 from starlette.types import Message as AsgiMessage
-from starlette.types import Receive
+from starlette.types import Receive, Scope
 
 from sepal.contracts import Contract
 from sepal.gateway.access import require
@@ -36,12 +36,8 @@ def json_route(max_body_bytes: int, contract: Contract | None = None, max_rows: 
                 require(request.scope, "predict")  # before anything of the body is read
                 if not _is_json(request.headers.get("content-type", "")):
                     raise HTTPException(415, "Send JSON, with the header Content-Type: application/json.")
-                context = context_of(request.scope)
-                if context.encoding not in (b"", b"identity"):
-                    raise HTTPException(415, "Send the body as it is, without Content-Encoding.")
-                if context.body_bytes > max_body_bytes:
-                    raise _too_large(max_body_bytes)
-                return await handle(JsonRequest(request.scope, _bounded(request.receive, max_body_bytes)))
+                check_length(request.scope, max_body_bytes)
+                return await handle(JsonRequest(request.scope, bounded(request.receive, max_body_bytes)))
 
             return handle_json
 
@@ -56,11 +52,20 @@ def _is_json(content_type: str) -> bool:
     )
 
 
+def check_length(scope: Scope, most: int) -> None:
+    """Refuse a body that says of itself that it is compressed or too long, before it is read."""
+    context = context_of(scope)
+    if context.encoding not in (b"", b"identity"):
+        raise HTTPException(415, "Send the body as it is, without Content-Encoding.")
+    if context.body_bytes > most:
+        raise _too_large(most)
+
+
 def _too_large(most: int) -> HTTPException:
     return HTTPException(413, f"The body is too large: send at most {most} bytes.")
 
 
-def _bounded(receive: Receive, most: int) -> Receive:
+def bounded(receive: Receive, most: int) -> Receive:
     """Receive a body only as long as it is within its bound, whatever it says of its length."""
     received = 0
 

@@ -40,22 +40,32 @@ class Predictor:
         self._score = score
         self._count = AnswerCounter(metrics, contract).count
 
-    async def predict(
+    def predict(
         self,
         rows: Sequence[Features],
         gone: Gone = lambda: False,
         key: float | None = None,
         deadline: float | None = None,
-    ) -> Answers:
+    ) -> Awaitable[Answers]:
         """The answers to validated rows, in order; UpstreamError or OverloadedError if there are none.
 
         Rows that still wait when the client has `gone` are not sent: ClientGoneError. By the
         `key`, a number in [0, 1), a canary knows the requests of one user. The `deadline` is
         in monotonic seconds; without one it is the settings' own.
         """
+        return self.score(self.contract.encode(rows), gone, key, deadline)
+
+    async def score(
+        self,
+        encoded: bytes,
+        gone: Gone = lambda: False,
+        key: float | None = None,
+        deadline: float | None = None,
+    ) -> Answers:
+        """The same for rows that are encoded already."""
         request = current_request()
         request.model, request.validated = self.contract.name, time.perf_counter()
-        answers = await self._score(self.contract.encode(rows), gone, key, deadline)
+        answers = await self._score(encoded, gone, key, deadline)
         request.rows, request.version = self._count(answers)
         return answers
 

@@ -14,7 +14,8 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
-from sepal.errors import AccessError, SepalError
+from sepal.errors import AccessError, SepalError, WrongValuesError
+from sepal.gateway.protocols.error_forms import error_form
 from sepal.gateway.request_context import context_of
 
 logger = logging.getLogger(__name__)
@@ -61,12 +62,7 @@ def install(app: FastAPI, retry_after: int) -> None:
 
     async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)  # noqa: S101 (by registration)
-        detail = str(error.detail)
-        if detail in _GENERIC:
-            detail = _GENERIC[detail].format(method=request.method, **(error.headers or {}))
-            if request.app.openapi_url is None:
-                detail = detail.removesuffix(" Visit /docs.")
-        return problem(request.scope, error.status_code, None, detail, headers=error.headers)
+        return refused(request.scope, error)
 
     async def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)  # noqa: S101 (by registration)
@@ -84,6 +80,8 @@ def install(app: FastAPI, retry_after: int) -> None:
 def known(scope: Scope, error: SepalError, retry_after: int) -> Response:
     """One of our own errors as a response."""
     context_of(scope).error = _reason(error)
+    if isinstance(error, WrongValuesError):
+        return _invalid(scope, error.errors)
     headers = dict(error.headers) if isinstance(error, AccessError) else {}
     if error.status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = str(_whole_seconds(error.retry_after) or retry_after)
@@ -92,6 +90,16 @@ def known(scope: Scope, error: SepalError, retry_after: int) -> Response:
 
 def _whole_seconds(seconds: float | None) -> int | None:
     return None if seconds is None else min(max(math.ceil(seconds), 1), _LONGEST_RETRY)
+
+
+def refused(scope: Scope, error: HTTPException) -> Response:
+    """One of the framework's errors as a response."""
+    detail = str(error.detail)
+    if detail in _GENERIC:
+        detail = _GENERIC[detail].format(method=scope["method"], **(error.headers or {}))
+        if "app" in scope and scope["app"].openapi_url is None:
+            detail = detail.removesuffix(" Visit /docs.")
+    return problem(scope, error.status_code, None, detail, headers=error.headers)
 
 
 def unexpected(scope: Scope, error: Exception) -> Response:
@@ -109,9 +117,12 @@ def problem(
     errors: list[WrongValue] | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """One problem document as a response."""
+    """One problem document as a response; at a protocol's path, its text in the protocol's form."""
     context = context_of(scope)
     context.error = context.error or _REASONS.get(status, f"status_{status}")
+    if (form := error_form(scope["path"])) is not None:
+        status, content = form(status, detail)
+        return JSONResponse(content, status, headers=dict(headers or {}))
     document = Problem(
         title=title or HTTPStatus(status).phrase,
         status=status,

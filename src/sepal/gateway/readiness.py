@@ -3,12 +3,13 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, Field
 
 from sepal.contracts import Contract
-from sepal.errors import UpstreamError
+from sepal.errors import ModelServerUnavailableError, UpstreamError
 from sepal.gateway.upstream import ModelServer
 
 
@@ -32,6 +33,19 @@ class ModelReadiness(BaseModel):
     )
 
 
+@dataclass(frozen=True)
+class Answering:
+    """The versions that answer for one model: its champion, and a canary's challenger if one runs."""
+
+    champion: str
+    challenger: str | None = None
+
+    @property
+    def versions(self) -> list[str]:
+        """Their names, the champion's first."""
+        return [self.champion, *([self.challenger] if self.challenger else [])]
+
+
 class Readiness:
     """Asks the model server, at most once every `cache` seconds, however many ask.
 
@@ -44,6 +58,7 @@ class Readiness:
         self._cache = cache
         self._lock = asyncio.Lock()
         self._known: dict[str, ModelReadiness] = {}
+        self._status: dict[str, dict[str, Any]] = {}
         self._until = float("-inf")
         self.stopping = False
 
@@ -58,9 +73,23 @@ class Readiness:
                 self._until = time.monotonic() + self._cache
             return self._known
 
+    async def answering(self, model: str) -> Answering:
+        """The versions that answer for a model; ModelServerUnavailableError if it is not ready."""
+        found = (await self.check())[model]
+        if not found.ready:
+            raise ModelServerUnavailableError(f"{model} is not ready: {found.reason}")
+        status = self._status[model]
+        trial = status.get("trial", {})
+        on_trial = trial.get("mode") == "canary" and "error" not in trial
+        return Answering(str(status.get("version", found.version)), trial["version"] if on_trial else None)
+
+    async def versions(self) -> dict[str, list[dict[str, Any]]]:
+        """Every version of each model as the model server's registry has them."""
+        return await self._model_server.versions()
+
     async def _ask(self) -> dict[str, ModelReadiness]:
         try:
-            status = await self._model_server.status()
+            self._status = status = await self._model_server.status()
         except UpstreamError as error:
             away = ModelReadiness(ready=False, reason=str(error))
             return {contract.name: away for contract in self._contracts}

@@ -130,15 +130,23 @@ class ModelServer:
 
     async def status(self) -> dict[str, Any]:
         """What the model server says of each model: `{"version": …}` or `{"error": …}`."""
-        async with self._call("GET", "/models", max(self._connect, _STATUS_TIME)) as response:
+        return await self._ask("/models", dict)
+
+    async def versions(self) -> dict[str, list[dict[str, Any]]]:
+        """Every version of each model that the model server's registry has, as `{"name": …}`."""
+        return await self._ask("/versions", list)
+
+    async def _ask(self, path: str, kind: type) -> dict[str, Any]:
+        """A JSON object that says something of this kind of each model."""
+        async with self._call("GET", path, max(self._connect, _STATUS_TIME)) as response:
             body = await response.content.read(_LARGEST_STATUS)
         try:
-            status = json.loads(body)
+            said = json.loads(body)
         except ValueError as error:
             raise _nonsense("no JSON") from error
-        if not isinstance(status, dict) or not all(isinstance(said, dict) for said in status.values()):
+        if not isinstance(said, dict) or not all(isinstance(of_model, kind) for of_model in said.values()):
             raise _nonsense("no status")
-        return status
+        return said
 
     @asynccontextmanager
     async def _call(

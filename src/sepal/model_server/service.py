@@ -8,6 +8,7 @@ from typing import Any
 import bentoml
 from bentoml.exceptions import ServiceUnavailable
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
@@ -31,7 +32,7 @@ from sepal.telemetry.logs import SERVES_VARIABLE, Log, log_of_process
 
 
 def build_service(settings: Settings, log: Log | None = None) -> Any:  # noqa: ANN401 (bentoml.Service of a class made here)
-    """One service: `POST /{model}/score` for each model, batchable, `GET /models` and `GET /metrics`."""
+    """One service: `POST /{model}/score`, batchable, for each model; what is served, and metrics."""
     contracts = list(load_contracts(settings.contracts_path, settings.models).values())
     models = Models(contracts)
     follower = Follower(models, settings)
@@ -80,7 +81,7 @@ def build_service(settings: Settings, log: Log | None = None) -> Any:  # noqa: A
         traffic={"timeout": settings.max_batch_wait},
     )(type("ModelServer", (), {**hooks, **apis}))
     service.add_asgi_middleware(WarmUp, ready=models.ready, finish=finish)
-    service.mount_asgi_app(_status_app(models), path="/")
+    service.mount_asgi_app(_status_app(models, settings), path="/")
     return service
 
 
@@ -118,11 +119,23 @@ def _warmer(app: ASGIApp) -> Callable[[Contract], None]:
     return warm
 
 
-def _status_app(models: Models) -> Starlette:
+def _status_app(models: Models, settings: Settings) -> Starlette:
+    def read_versions() -> dict[str, list[dict[str, Any]]]:
+        from sepal.registry import Registry  # late, as above
+
+        with Registry.open(settings) as registry:
+            return {
+                name: [{"name": v.name, "state": v.state} for v in registry.versions(name)]
+                for name in models.contracts
+            }
+
     async def status(_request: Request) -> JSONResponse:
         return JSONResponse(models.status())
 
-    return Starlette(routes=[Route("/models", status)])
+    async def versions(_request: Request) -> JSONResponse:
+        return JSONResponse(await run_in_threadpool(read_versions))
+
+    return Starlette(routes=[Route("/models", status), Route("/versions", versions)])
 
 
 def _told() -> tuple[Settings, Log | None]:

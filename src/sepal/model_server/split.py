@@ -30,14 +30,16 @@ class Split:
         """Whether each row is of the share.
 
         `rows` has shape (n_rows, n_features); `keys` shape (n_rows,), NaN for a row without one.
+        A key below 0 keeps its row out of the share, one from 1 puts it in.
         """
         if keys is None:
             return self._below_share(self._of_rows(rows))
         keyed = ~np.isnan(keys)
-        hashes = (np.where(keyed, keys, 0.0) * _PLACES).astype(np.uint64)
+        hashes = (np.where((keys >= 0) & (keys < 1), keys, 0.0) * _PLACES).astype(np.uint64)
         if not keyed.all():
             hashes = np.where(keyed, hashes, self._of_rows(rows))
-        return self._below_share(hashes)
+        chosen: NDArray[np.bool_] = (self._below_share(hashes) | (keys >= 1)) & ~(keys < 0)
+        return chosen
 
     def _of_rows(self, rows: Matrix) -> _Bits:
         bits = (rows + 0.0).view(np.uint64)  # a copy, in which -0.0 is 0.0
