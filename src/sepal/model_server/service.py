@@ -27,7 +27,7 @@ from sepal.settings import Settings, load_settings
 
 
 def build_service(settings: Settings) -> Any:  # noqa: ANN401 (bentoml.Service of a class made here)
-    """One service: `POST /{model}/score` for each model, batchable, and `GET /models`."""
+    """One service: `POST /{model}/score` for each model, batchable, `GET /models` and `GET /startupz`."""
     contracts = list(load_contracts(settings.contracts_path, settings.models).values())
     models = Models(contracts)
     follower = Follower(models, settings)
@@ -119,7 +119,12 @@ def _status_app(models: Models) -> Starlette:
     async def status(_request: Request) -> JSONResponse:
         return JSONResponse(models.status())
 
-    return Starlette(routes=[Route("/models", status)])
+    async def startup(_request: Request) -> JSONResponse:
+        """Whether a version of every model is loaded, for who waits for that."""
+        loaded = all(models.loaded(model) is not None for model in models.contracts)
+        return JSONResponse(models.status(), 200 if loaded else 503)
+
+    return Starlette(routes=[Route("/models", status), Route("/startupz", startup)])
 
 
 ModelServer = build_service(load_settings())
