@@ -1,11 +1,12 @@
 """Writes scored rows: as bytes to append to files, so that what is written once is never touched again."""
 
 import gzip
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import PurePosixPath
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 from urllib.parse import quote
 
 import polars as pl
@@ -23,6 +24,11 @@ PART = "part-0.parquet"
 """The name of the one file in each folder of a partitioned output."""
 
 NULL = "__HIVE_DEFAULT_PARTITION__"
+
+_LINES_AT_ONCE = 8192
+"""Lines of CSV that are laid out before they are copied; polars' own number is smaller, and slower."""
+
+_SPECIAL = re.compile('[",\r\n]')
 
 
 class Segment(NamedTuple):
@@ -87,14 +93,28 @@ class Output:
     def _segment(self, path: str, frame: pl.DataFrame, *, first: bool) -> Segment:
         file = BytesIO()
         if self.format == "parquet":
-            frame.write_parquet(file, row_group_size=max(1, len(frame)))
+            # Probabilities hardly shrink: zstd takes twice the time for 6 % less.
+            frame.write_parquet(file, compression="snappy", row_group_size=max(1, len(frame)))
             group = RowGroup.of_file(file.getvalue())
             return Segment(path, group.pages, group.footer)
         if self.format == "csv":
-            frame.write_csv(file, include_header=first)
+            frame.write_csv(
+                file, include_header=first, quote_style=_quotes(frame), batch_size=_LINES_AT_ONCE
+            )
         else:
             frame.write_ndjson(file)
         return Segment(path, _compressed(file.getvalue(), self.compression))
+
+
+def _quotes(frame: pl.DataFrame) -> Literal["never", "necessary"]:
+    """How values are quoted: looking at each is half of what writing costs, and often none can need it."""
+    names = frame.columns
+    for kind in frame.dtypes:
+        if isinstance(kind, pl.Enum):
+            names += kind.categories.to_list()
+        elif not kind.is_numeric():
+            return "necessary"
+    return "never" if all(name and not _SPECIAL.search(name) for name in names) else "necessary"
 
 
 def rejected_segment(file: str, rows: Sequence[Rejected], *, first: bool) -> Segment:
