@@ -103,6 +103,22 @@ def test_without_extras_there_is_help_for_every_command(tmp_path: Path, wheel: P
         assert "Example" in installed("sepal", command, "--help"), command
 
 
+def test_what_an_extra_is_missing_for_is_told_in_one_line(tmp_path: Path, wheel: Path) -> None:
+    installed = Installed(tmp_path, wheel, "")
+    for command in (["train", "iris"], ["score", "iris", "in.csv", "out.csv"], ["models", "list"]):
+        ended = subprocess.run(
+            [installed.bin / "sepal", *command],
+            env=installed.environment,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert ended.returncode == 3, ended.stderr
+        assert len(ended.stderr.splitlines()) == 1
+        assert "Install the extra" in ended.stderr
+
+
 def test_the_gateway_starts_without_scikit_learn_pandas_numpy_bentoml_or_a_database(
     tmp_path: Path, wheel: Path
 ) -> None:

@@ -14,7 +14,7 @@ from sepal.cli.terminal import console, say
 from sepal.cli.training import champion_of, train_version
 from sepal.cli.worker import worker
 from sepal.contracts.catalogue import load_contracts
-from sepal.errors import told_in_one_line
+from sepal.errors import ConfigurationError, told_in_one_line
 from sepal.settings import load_settings
 
 app = typer.Typer(
@@ -33,7 +33,13 @@ app.add_typer(models_app, name="models", epilog="Example: `sepal models list`")
 def main() -> NoReturn:
     """Run a command; an error that a person can act on is one line and its exit code."""
     with told_in_one_line():
-        app()
+        try:
+            app()
+        except ModuleNotFoundError as error:
+            raise ConfigurationError(
+                f"This command needs {error.name}, which is not installed here. Install the extra "
+                "that brings it: the README says which one."
+            ) from error
     sys.exit(0)
 
 
