@@ -38,7 +38,7 @@ def artefacts(packed: Path) -> Path:
     """The folder whose `models/` has the packed versions' artefacts.
 
     In a container that is the bento itself. A bento that was imported into a BENTOML_HOME
-    is `BENTOML_HOME/bentos/sepal/VERSION`, and its models are among that one's.
+    is `BENTOML_HOME/bentos/NAME/VERSION`, and its models are among that one's.
     """
     bento = packed.parents[1]
     return bento if (bento / "models").is_dir() else bento.parents[2]

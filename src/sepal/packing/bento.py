@@ -8,8 +8,8 @@ from pathlib import Path
 from sepal.errors import ConfigurationError
 from sepal.settings import Settings
 
-NAME = "sepal"
-"""Of the bento: the service's."""
+NAME = "sepal-model-server"
+"""Of the bento, as its bentofile has it."""
 
 
 def tag_of(version: str) -> str:
