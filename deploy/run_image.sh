@@ -3,7 +3,7 @@
 # command, in a mount namespace whose root is read-only and whose /tmp is empty. It has the host's network.
 #   deploy/run_image.sh IMAGE [NAME=VALUE | HOST_FOLDER:FOLDER]... [-- ARGUMENT...]
 # It becomes the container's first process, so signals reach that. Root and buildah are needed.
-# With NO_ENTRYPOINT set, the arguments are the whole command.
+# With NO_ENTRYPOINT set, the arguments are the whole command; RUN_AS=UID:GID is another user.
 set -euo pipefail
 
 image=$1
@@ -31,7 +31,7 @@ environment = config.get("Env", [])
 for word in (config.get("User", "0:0"), config.get("WorkingDir", "/"), str(len(environment)), *environment, *command):
     sys.stdout.write(word + "\0")
 ' "$@")
-user=${configured[0]} folder=${configured[1]} count=${configured[2]}
+user=${RUN_AS:-${configured[0]}} folder=${configured[1]} count=${configured[2]}
 environment=("${configured[@]:3:count}" "${settings[@]}")
 command=("${configured[@]:3+count}")
 
