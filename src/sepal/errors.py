@@ -25,6 +25,7 @@ SepalError
 │   ├── KeyReusedError        an Idempotency-Key that stands for another job
 │   └── JobEndedError         too late to cancel it
 ├── QueueError                the queue of jobs does not answer
+├── DeadlineError             an X-Request-Deadline that is no time to wait
 ├── ClientGoneError           the client has hung up; nobody reads this one
 ├── OverloadedError           more work than can be taken on
 └── UpstreamError             the model server did not answer well
@@ -44,6 +45,9 @@ class SepalError(Exception):
     status: ClassVar[int] = 500
     title: ClassVar[str] = "Internal error"
     exit_code: ClassVar[int] = 1
+
+    retry_after: float | None = None
+    """Seconds after which it may go better, if that is known."""
 
 
 class ConfigurationError(SepalError):
@@ -190,6 +194,13 @@ class QueueError(SepalError):
     exit_code = 7
 
 
+class DeadlineError(SepalError):
+    """An X-Request-Deadline that is no time to wait."""
+
+    status = 422
+    title = "Wrong values"
+
+
 class ClientGoneError(SepalError):
     """The client has hung up before its rows were sent; nobody reads this one."""
 
@@ -202,6 +213,10 @@ class OverloadedError(SepalError):
 
     status = 503
     title = "Overloaded"
+
+    def __init__(self, text: str, retry_after: float | None = None) -> None:
+        super().__init__(text)
+        self.retry_after = retry_after
 
 
 class UpstreamError(SepalError):

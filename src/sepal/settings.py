@@ -110,7 +110,9 @@ class Settings(BaseSettings):
     max_rows: Count = Field(10_000, description="Rows in one request; more get 413.")
     max_body_bytes: Count = Field(16 * 2**20, description="Bytes in a request's body; more get 413.")
     request_timeout: Seconds = Field(
-        5.0, description="Seconds that the model server may take to answer; longer gets 504."
+        5.0,
+        description="Seconds that a request may wait for its answer; longer gets 504. "
+        "A client may ask for less, by the header X-Request-Deadline.",
     )
     connect_timeout: Seconds = Field(
         1.0, description="Seconds that connecting to the model server may take; longer gets 503."
@@ -133,7 +135,7 @@ class Settings(BaseSettings):
         1, description="Calls for one model that a gateway process has under way at once."
     )
     retry_after: Annotated[int, Field(ge=1, le=3600)] = Field(
-        1, description="Seconds in the Retry-After header of a 503."
+        1, description="Seconds in the Retry-After header of a 503 of which nothing better is known."
     )
     ready_cache: Annotated[float, Field(ge=0, le=60)] = Field(
         1.0, description="Seconds for which an answer of /readyz is used again."
@@ -214,6 +216,61 @@ class Settings(BaseSettings):
         10.0, description="Seconds before a job is tried again; doubled each time in a row."
     )
 
+    retry_budget: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.1,
+        description="Retries of calls to the model server, as a part of all calls; 0 for none.",
+    )
+    breaker_failures: Count = Field(
+        3,
+        description="Failed calls in a row after which the model server is left alone until it answers.",
+    )
+    max_requests: Count = Field(
+        1000, description="Requests that a gateway process has under way at once; more get 503."
+    )
+    max_connections: Count = Field(
+        4096, description="Connections of clients to a gateway process; more get 503 and are closed."
+    )
+    max_header_bytes: Annotated[int, Field(ge=1024, le=2**20)] = Field(
+        32 * 2**10, description="Bytes of a request's head, its URL included; more get 431."
+    )
+    client_timeout: Seconds = Field(
+        10.0,
+        description="Seconds that a client may take to send a request, "
+        "with one more for each 10,000 bytes; or to take up an answer. Slower ones are cut off.",
+    )
+    keep_alive: Seconds = Field(
+        75.0, description="Seconds after which the gateway closes a connection that nobody uses."
+    )
+    drain_delay: Annotated[float, Field(ge=0, le=3600)] = Field(
+        0.0,
+        description="Seconds for which a tier goes on taking connections after SIGTERM, "
+        "not ready already, so that load balancers turn away from it first.",
+    )
+    gateway_tls_certificate: Path | None = Field(
+        None, description="PEM file with the gateway's certificate and its chain; with it, HTTPS only."
+    )
+    gateway_tls_key: Path | None = Field(None, description="PEM file with the key of that certificate.")
+    gateway_tls_client_ca: Path | None = Field(
+        None, description="PEM file with the CAs of client certificates; with it, each client needs one."
+    )
+    model_server_tls_certificate: Path | None = Field(
+        None, description="PEM file with the model server's certificate and its chain; HTTPS only."
+    )
+    model_server_tls_key: Path | None = Field(
+        None, description="PEM file with the key of that certificate."
+    )
+    model_server_tls_client_ca: Path | None = Field(
+        None, description="PEM file with the CAs of the gateway's certificate; with it, it needs one."
+    )
+    upstream_tls_ca: Path | None = Field(
+        None,
+        description="PEM file with the CAs of the model server's certificate. The default is the system's.",
+    )
+    upstream_tls_certificate: Path | None = Field(
+        None, description="PEM file with the certificate that the gateway shows to the model server."
+    )
+    upstream_tls_key: Path | None = Field(None, description="PEM file with the key of that certificate.")
+
     start_timeout: Seconds = Field(60.0, description="Seconds that `sepal serve` waits for both tiers.")
     stop_timeout: Seconds = Field(
         15.0, description="Seconds that a tier may take to finish its requests when it is stopped."
@@ -254,7 +311,8 @@ class Settings(BaseSettings):
         """The model server's base URL, with no slash at the end."""
         if self.model_server_url is not None:
             return str(self.model_server_url).rstrip("/")
-        return f"http://{self.model_server_host}:{self.model_server_port}"
+        scheme = "https" if self.model_server_tls_certificate else "http"
+        return f"{scheme}://{self.model_server_host}:{self.model_server_port}"
 
 
 def load_settings(**given: object) -> Settings:

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import sys
 import urllib.error
 import urllib.request
@@ -16,6 +17,7 @@ from typing import Any
 from sepal.contracts import Contract
 from sepal.errors import PortTakenError
 from sepal.settings import Settings
+from sepal.tls import check_server_files, upstream_context
 
 _POLL = 0.1
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
@@ -34,11 +36,12 @@ class Tier:
     host: str = ""
     port: int = 0
     port_setting: str = ""
+    scheme: str = "http"
 
     @property
     def url(self) -> str:
         """Where it listens."""
-        return f"http://{self.host}:{self.port}"
+        return f"{self.scheme}://{self.host}:{self.port}"
 
 
 class Supervisor:
@@ -57,8 +60,14 @@ class Supervisor:
         self._contracts = contracts
         self._say = say
         self._environment = {**os.environ, "SEPAL_MODELS": ",".join(contracts)}
+        self._hurry = False
         self._gateway = Tier(
-            "gateway", "sepal.gateway", settings.gateway_host, settings.gateway_port, "SEPAL_GATEWAY_PORT"
+            "gateway",
+            "sepal.gateway",
+            settings.gateway_host,
+            settings.gateway_port,
+            "SEPAL_GATEWAY_PORT",
+            "https" if settings.gateway_tls_certificate else "http",
         )
         self._model_server = Tier(
             "model server",
@@ -66,10 +75,17 @@ class Supervisor:
             settings.model_server_host,
             settings.model_server_port,
             "SEPAL_MODEL_SERVER_PORT",
+            "https" if settings.model_server_tls_certificate else "http",
         )
 
     async def run(self) -> None:
-        """Serve until SIGINT or SIGTERM. PortTakenError if a port is in use."""
+        """Serve until SIGINT or SIGTERM. PortTakenError if a port is in use.
+
+        At SIGINT a person waits, so that the gateway stops without a delay for load balancers.
+        """
+        check_server_files(self._settings, "gateway")
+        check_server_files(self._settings, "model_server")
+        self._to_model_server = upstream_context(self._settings)
         for tier in (self._model_server, self._gateway):
             if not _is_free(tier):
                 raise PortTakenError(
@@ -77,8 +93,13 @@ class Supervisor:
                     f"set {tier.port_setting} to another."
                 )
         stop_gateway, stop_model_server = asyncio.Event(), asyncio.Event()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            asyncio.get_running_loop().add_signal_handler(number, stop_gateway.set)
+
+        def hurry() -> None:
+            self._hurry = True
+            stop_gateway.set()
+
+        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, hurry)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop_gateway.set)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._keep_running(self._model_server, stop_model_server))
             if self._worker is not None:
@@ -95,7 +116,7 @@ class Supervisor:
         while not stop.is_set():
             started = now()
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", tier.module, env=self._environment, start_new_session=True
+                sys.executable, "-m", tier.module, env=self._environment_of(tier), start_new_session=True
             )
             if not await _comes_before(stop, process.wait()):
                 await self._stop(tier, process)
@@ -105,11 +126,18 @@ class Supervisor:
             await _comes_before(stop, asyncio.sleep(pause))
             await _comes_before(stop, _until_free(tier))
 
+    def _environment_of(self, tier: Tier) -> dict[str, str]:
+        if tier is self._gateway:
+            return self._environment
+        return {**self._environment, "SEPAL_DRAIN_DELAY": "0"}  # its one client is the gateway here
+
     async def _stop(self, tier: Tier, process: asyncio.subprocess.Process) -> None:
+        hurry = self._hurry and tier is self._gateway
         with suppress(ProcessLookupError):
-            process.terminate()
+            process.send_signal(signal.SIGINT if hurry else signal.SIGTERM)
+        seconds = self._settings.drain_delay + self._settings.stop_timeout + _KILL_AFTER
         try:
-            await asyncio.wait_for(process.wait(), self._settings.stop_timeout + _KILL_AFTER)
+            await asyncio.wait_for(process.wait(), seconds)
         except TimeoutError:
             self._say(f"The {tier.name} does not stop; killing it.")
             with suppress(ProcessLookupError):
@@ -120,8 +148,10 @@ class Supervisor:
         """Say when every model answers; or, once the model server is up, which does not and why."""
         now = asyncio.get_running_loop().time
         late = now() + self._settings.start_timeout
-        while (await asyncio.to_thread(_get, f"{self._gateway.url}/readyz"))[0] != 200:
-            _, models = await asyncio.to_thread(_get, f"{self._model_server.url}/models")
+        while True:
+            models = await asyncio.to_thread(self._models)
+            if await asyncio.to_thread(self._is_ready, models):
+                break
             if errors := [said["error"] for said in models.values() if "error" in said]:
                 for error in errors:
                     self._say(f"Not ready: {error}")
@@ -130,6 +160,26 @@ class Supervisor:
                 late = float("inf")
                 self._say(f"Not ready after {self._settings.start_timeout:g} seconds; still waiting.")
             await asyncio.sleep(_POLL)
+        self._say_ready()
+
+    def _models(self) -> dict[str, Any]:
+        """What the model server says of each model; nothing if it does not answer."""
+        return _get(f"{self._model_server.url}/models", self._to_model_server)[1]
+
+    def _is_ready(self, models: Mapping[str, Any]) -> bool:
+        """Whether the gateway says so; or, if it talks only to clients with certificates, seems so."""
+        if self._settings.gateway_tls_client_ca is not None:
+            return (
+                bool(models)
+                and not any("error" in said for said in models.values())
+                and _listens(self._gateway)
+            )
+        anybody = ssl.create_default_context()
+        anybody.check_hostname = False
+        anybody.verify_mode = ssl.CERT_NONE  # it was started here, and may be named for the world alone
+        return _get(f"{self._gateway.url}/readyz", anybody)[0] == 200
+
+    def _say_ready(self) -> None:
         contract = next(iter(self._contracts.values()))
         self._say(
             f"Ready. Open {self._gateway.url}/docs, or try\n\n"
@@ -161,15 +211,23 @@ def _is_free(tier: Tier) -> bool:
     return True
 
 
+def _listens(tier: Tier) -> bool:
+    try:
+        socket.create_connection((tier.host, tier.port), timeout=5).close()
+    except OSError:
+        return False
+    return True
+
+
 async def _until_free(tier: Tier) -> None:
     while not _is_free(tier):  # noqa: ASYNC110 (nobody tells when a port is free)
         await asyncio.sleep(_POLL)
 
 
-def _get(url: str) -> tuple[int, dict[str, Any]]:
+def _get(url: str, context: ssl.SSLContext) -> tuple[int, dict[str, Any]]:
     """Status and JSON object at a URL; status 0 if nobody answers."""
     try:
-        with urllib.request.urlopen(url, timeout=5) as response:  # noqa: S310 (our own tiers, http)
+        with urllib.request.urlopen(url, timeout=5, context=context) as response:  # noqa: S310 (our own tiers)
             return response.status, json.load(response)
     except urllib.error.HTTPError as error:
         with error:

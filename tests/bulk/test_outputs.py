@@ -11,7 +11,7 @@ from sepal.bulk.outputs import Output
     [
         pl.DataFrame({"prediction": pl.Series(["a", "b"], dtype=pl.Enum(["a", "b"])), "p": [0.1, 1e-300]}),
         pl.DataFrame({"prediction": pl.Series(["a,b", "c"], dtype=pl.Enum(["a,b", "c"]))}),
-        pl.DataFrame({"prediction": pl.Series(['say "a"', "line\nbreak"], dtype=pl.Enum(['say "a"', "line\nbreak"]))}),
+        pl.DataFrame({"prediction": pl.Series(['"a"', "b\nc"], dtype=pl.Enum(['"a"', "b\nc"]))}),
         pl.DataFrame({"prediction": pl.Series(["", "c"], dtype=pl.Enum(["", "c"]))}),
         pl.DataFrame({"a,b": [1.5, 2.5]}),
         pl.DataFrame({"kept": ['with "quotes"', "a,b", "", None], "prediction": [1.0, 2.0, 3.0, 4.0]}),

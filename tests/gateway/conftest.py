@@ -15,7 +15,7 @@ from aiohttp import web
 from sepal.contracts import Labels, wire
 from sepal.contracts.catalogue import load_contracts
 from sepal.gateway.app import create_app
-from sepal.gateway.joined_writes import JoinedWrites
+from sepal.gateway.http_protocol import BoundedHttp
 from sepal.settings import Settings
 
 IRIS = {"SepalLengthCm": 5, "SepalWidthCm": 2, "PetalLengthCm": 3, "PetalWidthCm": 4}
@@ -28,13 +28,15 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class FakeModelServer:
     """Speaks the wire format. Its model: the label, or quantity, is made from the row's first feature.
 
-    `respond` replaces how it answers a call to score; `calls` counts these.
+    `respond` replaces how it answers a call to score; `calls` counts these. With `hangs` it does not
+    even say how it is.
     """
 
     url: str = ""
     respond: Handler | None = None
     status: Any = field(default_factory=dict)
     calls: int = 0
+    hangs: bool = False
     contracts = load_contracts()
 
     def __post_init__(self) -> None:
@@ -66,6 +68,8 @@ class FakeModelServer:
         return web.Response(body=body, content_type=media_type, headers={wire.VERSIONS_HEADER: versions})
 
     async def models(self, _request: web.Request) -> web.Response:
+        if self.hangs:
+            await asyncio.sleep(10)
         if isinstance(self.status, bytes):
             return web.Response(body=self.status)
         return web.Response(text=json.dumps(self.status))
@@ -93,10 +97,18 @@ async def model_server() -> AsyncIterator[FakeModelServer]:
 
 
 @asynccontextmanager
-async def gateway(settings: Settings) -> AsyncIterator[aiohttp.ClientSession]:
+async def gateway(settings: Settings, keep_alive: float = 75) -> AsyncIterator[aiohttp.ClientSession]:
     """The gateway of these settings on a free port; a session with its base URL."""
     server = uvicorn.Server(
-        uvicorn.Config(create_app(settings), port=0, http=JoinedWrites, log_level="warning", lifespan="on")
+        uvicorn.Config(
+            create_app(settings),
+            port=0,
+            http=BoundedHttp,
+            ws="none",
+            timeout_keep_alive=keep_alive,  # type: ignore[arg-type]  # it takes parts of a second
+            log_level="warning",
+            lifespan="on",
+        )
     )
     serving = asyncio.create_task(server.serve())
     while not server.started:  # noqa: ASYNC110 (uvicorn tells nobody)

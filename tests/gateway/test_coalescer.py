@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -32,11 +33,14 @@ class Upstream:
         self.pause = pause
         self.fails = fails
         self.calls: list[list[float]] = []
+        self.deadlines: list[float | None] = []
         self.under_way = 0
         self.most_under_way = 0
         self.failed: set[float] = set()
 
-    async def send(self, body: bytes) -> Answers:
+    async def send(self, body: bytes, keys: bytes = b"", deadline: float | None = None) -> Answers:
+        del keys
+        self.deadlines.append(deadline)
         rows = wire.unpack(body)
         self.calls.append(rows.tolist())
         self.under_way += 1
@@ -191,7 +195,7 @@ async def _storm(draw: random.Random, calls: int, max_rows: int, max_waiting: in
     upstream = Upstream(
         pause=lambda: draw.choice([0.0, 0.0, 0.0005]), fails=lambda: draw.random() < failing
     )
-    together = coalescer(upstream, calls=calls, max_rows=max_rows, max_waiting=max_waiting)
+    together = coalescer(upstream, calls=calls, max_rows=max_rows, max_waiting=max_waiting, timeout=1e6)
     numbers = iter(range(10**9))
     cancelled: set[float] = set()
 
@@ -220,4 +224,107 @@ async def _storm(draw: random.Random, calls: int, max_rows: int, max_waiting: in
     assert max(map(len, upstream.calls), default=0) <= max_rows
     assert upstream.most_under_way <= calls
     assert together.waiting == 0
-    assert not together._by_deadline
+    assert not len(together._deadlines)
+
+
+async def test_each_request_has_its_own_deadline_and_the_call_the_latest() -> None:
+    upstream = Upstream(pause=lambda: 0.1)
+    together = coalescer(upstream)
+    now = time.monotonic()
+    first = asyncio.create_task(together.score(wire.pack([0.0])))
+    await asyncio.sleep(0)
+    late = asyncio.create_task(together.score(wire.pack([1.0]), deadline=now + 10))
+    early = asyncio.create_task(together.score(wire.pack([2.0]), deadline=now + 0.03))
+    latest = asyncio.create_task(together.score(wire.pack([3.0]), deadline=now + 20))
+    with pytest.raises(ModelServerTimeoutError):
+        await early
+    assert 0.02 < time.monotonic() - now < 0.09
+    await asyncio.gather(first, late, latest)
+    assert upstream.calls == [[0.0], [1.0, 3.0]]
+    assert upstream.deadlines[1] == now + 20
+
+
+async def test_what_could_not_be_answered_in_time_is_refused_at_once() -> None:
+    together = coalescer(Upstream(pause=lambda: 0.1))
+    await together.score(wire.pack([0.0]))
+    under_way = asyncio.create_task(together.score(wire.pack([1.0])))
+    await asyncio.sleep(0)
+    started = time.monotonic()
+    with pytest.raises(OverloadedError) as refused:
+        await together.score(wire.pack([2.0]), deadline=started + 0.05)
+    assert time.monotonic() - started < 0.01
+    assert refused.value.retry_after is not None
+    assert 0.05 < refused.value.retry_after < 0.25
+    with pytest.raises(OverloadedError):
+        together.admit_early(0.05)
+    assert values_of(await together.score(wire.pack([3.0]), deadline=started + 1)) == [3.0]
+    together.admit_early(0.05)
+    await under_way
+
+
+async def test_a_call_that_hangs_makes_the_wait_look_longer_and_a_good_one_shorter_again() -> None:
+    pauses = iter([0.001, 0.2, *[0.001] * 100])
+    together = coalescer(Upstream(pause=lambda: next(pauses)))
+    await together.score(wire.pack([0.0]))
+    hangs = asyncio.create_task(together.score(wire.pack([1.0])))
+    await asyncio.sleep(0.1)
+    assert together.expected(1, time.monotonic()) > 0.09
+    await hangs
+    assert together.expected(1, time.monotonic()) == 0
+    for _ in range(20):
+        await together.score(wire.pack([0.0]))
+    again = asyncio.create_task(together.score(wire.pack([1.0])))
+    await asyncio.sleep(0)
+    assert together.expected(1, time.monotonic()) < 0.05
+    await again
+
+
+async def test_a_time_out_is_learnt_from() -> None:
+    async def too_slow(_rows: bytes, _keys: bytes = b"", _deadline: float | None = None) -> Answers:
+        await asyncio.sleep(0.05)
+        raise ModelServerTimeoutError("too slow.")
+
+    together = Coalescer(
+        too_slow, row_bytes=8, answer_width=2, max_rows=100, max_waiting=100, calls=1, timeout=1
+    )
+    with pytest.raises(ModelServerTimeoutError):
+        await together.score(wire.pack([0.0]))
+    waits = asyncio.create_task(together.score(wire.pack([0.0])))
+    await asyncio.sleep(0)
+    with pytest.raises(OverloadedError):
+        together.admit(1, 0.06, time.monotonic())
+    with pytest.raises(ModelServerTimeoutError):
+        await waits
+
+
+async def test_under_overload_what_is_taken_on_is_answered_in_time() -> None:
+    upstream = Upstream()
+
+    async def by_rows(rows: bytes, keys: bytes = b"", deadline: float | None = None) -> Answers:
+        await asyncio.sleep(len(rows) / 8 * 0.004)
+        return await upstream.send(rows, keys, deadline)
+
+    together = Coalescer(
+        by_rows, row_bytes=8, answer_width=2, max_rows=1000, max_waiting=10_000, calls=1, timeout=1.0
+    )
+    outcomes: list[str] = []
+
+    async def ask(number: int) -> None:
+        try:
+            await together.score(wire.pack([float(number)]))
+            outcomes.append("answered")
+        except OverloadedError:
+            outcomes.append("refused")
+        except ModelServerTimeoutError:
+            outcomes.append("too late")
+
+    asking = []
+    started = time.monotonic()
+    while time.monotonic() - started < 4:
+        asking += [asyncio.create_task(ask(number)) for number in range(5)]
+        await asyncio.sleep(0.002)
+    await asyncio.gather(*asking)
+    answered, too_late = outcomes.count("answered"), outcomes.count("too late")
+    assert answered > 0.8 * sum(map(len, upstream.calls)), "nearly all that is scored is in time"
+    assert too_late < 0.2 * answered
+    assert outcomes.count("refused") > answered > 500

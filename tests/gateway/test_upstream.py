@@ -151,3 +151,90 @@ async def test_a_bug_of_our_own_is_500_without_its_text(
         status, body, _ = await call(client, "POST", "/iris/predict", json=IRIS)
     assert status == 500
     assert "secret" not in str(body)
+
+
+async def test_a_connection_closed_before_an_answer_is_tried_again_once_and_within_a_budget(
+    model_server: FakeModelServer,
+) -> None:
+    cuts = 1
+
+    async def cut(request: web.Request) -> web.StreamResponse:
+        nonlocal cuts
+        if cuts:
+            cuts -= 1
+            assert request.transport is not None
+            request.transport.abort()
+        return model_server.answer("iris", await request.read())
+
+    model_server.respond = cut
+    async with gateway(settings_for(model_server)) as client:
+        assert await predict(client) == (200, None)
+        assert model_server.calls == 2
+        cuts = 2
+        assert await predict(client) == (503, "1")
+        assert model_server.calls == 4
+    async with gateway(settings_for(model_server, retry_budget=0)) as client:
+        cuts = 1
+        assert await predict(client) == (503, "1")
+        assert model_server.calls == 5
+
+
+async def test_nothing_is_sent_again_to_a_model_server_that_does_not_answer_at_all(
+    model_server: FakeModelServer,
+) -> None:
+    async def cut(request: web.Request) -> web.StreamResponse:
+        model_server.hangs = True
+        assert request.transport is not None
+        request.transport.abort()
+        return web.Response()
+
+    model_server.respond = cut
+    async with gateway(settings_for(model_server, request_timeout=5)) as client:
+        started = asyncio.get_running_loop().time()
+        assert await predict(client) == (503, "1")
+        assert 0.9 < asyncio.get_running_loop().time() - started < 2
+        assert model_server.calls == 1
+        assert await predict(client) == (503, "1")
+        assert model_server.calls == 1
+        model_server.hangs, model_server.respond = False, None
+        async with asyncio.timeout(3):
+            while await predict(client) != (200, None):  # noqa: ASYNC110 (until it does)
+                await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("how", ["error", "nonsense", "numbers that are none", "no answer in time"])
+async def test_failed_calls_in_a_row_open_the_breaker_until_a_call_goes_well(
+    model_server: FakeModelServer, how: str
+) -> None:
+    async def fail(_: web.Request) -> web.StreamResponse:
+        if how == "no answer in time":
+            await asyncio.sleep(10)
+        if how == "error":
+            return web.Response(status=500)
+        return FakeModelServer.response(b"" if how == "nonsense" else b"x" * len(GOOD))
+
+    settings = settings_for(model_server, breaker_failures=2, request_timeout=0.3, coalesce="off")
+    async with gateway(settings) as client:
+        model_server.respond = fail
+        for _ in range(2):
+            await predict(client)
+        assert model_server.calls == 2
+        model_server.respond = None
+        async with asyncio.timeout(3):
+            while await predict(client) != (200, None):  # noqa: ASYNC110 (until it does)
+                await asyncio.sleep(0.02)
+
+
+async def test_a_short_deadline_that_is_missed_says_nothing_of_the_model_server(
+    model_server: FakeModelServer,
+) -> None:
+    async def slowly(request: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(0.1)
+        return model_server.answer("iris", await request.read())
+
+    model_server.respond = slowly
+    async with gateway(settings_for(model_server, breaker_failures=1, coalesce="off")) as client:
+        for said in ("0.05", "0.000000001"):
+            headers = {"X-Request-Deadline": said}
+            assert (await call(client, "POST", "/iris/predict", json=IRIS, headers=headers))[0] == 504
+        assert await predict(client) == (200, None)

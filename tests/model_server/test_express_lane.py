@@ -25,6 +25,7 @@ class Place:
         self.passed: list[bytes] = []
         self.scored = 0
         self.breaks = False
+        self.pause = 0.001
         self.lane = ExpressLane(self.app, [iris], self.score, lambda _model: {1: "log_reg_1"})
 
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -34,7 +35,7 @@ class Place:
             message = await receive()
             body, more = body + message["body"], message.get("more_body", False)
         self.passed.append(body)
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(self.pause)
         await send({"type": "http.response.start", "status": 299, "headers": []})
 
     def score(self, model: str, rows: Any) -> Any:  # noqa: ANN401
@@ -176,3 +177,52 @@ async def test_a_lane_knows_whether_calls_wait() -> None:
     assert place.lane.waiting("iris")
     await calls
     assert not place.lane.waiting("iris")
+
+
+TIME_LEFT = wire.TIME_LEFT_HEADER.lower().encode()
+
+
+async def test_what_has_no_time_left_is_504_and_not_scored() -> None:
+    place = Place()
+    start, _ = await place.call(ROWS.tobytes(), headers=[*HEADERS, (TIME_LEFT, b"0")])
+    assert (start["status"], place.scored, place.passed) == (504, 0, [])
+
+
+async def test_what_waits_in_a_batch_for_longer_than_its_time_is_504() -> None:
+    place = Place()
+    place.pause = 1.0
+    pieces = (ROWS.tobytes()[:9], ROWS.tobytes()[9:])
+    start, _ = await place.call(*pieces, headers=[*HEADERS, (TIME_LEFT, b"0.05")])
+    assert start["status"] == 504
+
+
+@pytest.mark.parametrize("left", [b"5", b"soon"])
+async def test_what_has_time_is_scored(left: bytes) -> None:
+    place = Place()
+    start, _ = await place.call(ROWS.tobytes(), headers=[*HEADERS, (TIME_LEFT, left)])
+    assert (start["status"], place.scored) == (200, 1)
+
+
+async def test_a_worker_that_is_about_to_stop_says_so_and_closes_connections_after_their_answers() -> None:
+    place = Place()
+    place.lane.close()
+    start, _ = await place.call(ROWS.tobytes())
+    assert (start["status"], dict(start["headers"])[b"connection"]) == (200, b"close")
+    assert (await place.call(path="/readyz"))[0]["status"] == 503
+    assert dict((await place.call(b"", path="/livez"))[0]["headers"])[b"connection"] == b"close"
+
+
+async def test_rows_of_a_call_that_was_given_up_are_not_scored() -> None:
+    place = Place()
+
+    class Cycle:
+        disconnected = True
+
+        async def receive(self) -> Message:
+            return {"type": "http.request", "body": ROWS.tobytes()}
+
+    async def send(message: Message) -> None:
+        raise AssertionError(message)
+
+    await place.lane({"type": "http", "path": "/iris/score", "headers": HEADERS}, Cycle().receive, send)
+    assert place.scored == 0

@@ -22,6 +22,9 @@ CONTRACT_HEADER = "Sepal-Contract"
 VERSIONS_HEADER = "Sepal-Versions"
 """Of an answer: a JSON object from version number to version name."""
 
+TIME_LEFT_HEADER = "Sepal-Time-Left"
+"""Of a request: the seconds for which somebody still waits for its answer."""
+
 ITEM_BYTES = 8
 
 

@@ -1,35 +1,59 @@
 """Starts the gateway in the foreground: `python -m sepal.gateway`."""
 
+import signal
+import ssl
+
 import uvicorn
 from fastapi import FastAPI
 
+from sepal.draining import drain_on_sigterm
 from sepal.errors import told_in_one_line
 from sepal.gateway.app import create_app
-from sepal.gateway.joined_writes import JoinedWrites
+from sepal.gateway.http_protocol import BoundedHttp
+from sepal.gateway.limits import raise_descriptor_limit
 from sepal.settings import load_settings
+from sepal.tls import check_server_files, upstream_context
 
 
 def app() -> FastAPI:
-    """The application of one worker."""
-    return create_app(load_settings())
+    """The application of one worker, which is made in the worker's event loop."""
+    settings = load_settings()
+    raise_descriptor_limit(settings)
+    application = create_app(settings)
+
+    def begin() -> None:
+        application.state.readiness.stopping = True
+        application.state.limits.close()
+
+    drain_on_sigterm(settings.drain_delay, begin)
+    return application
 
 
 def main() -> None:
     """Serve until a signal says stop; then finish the requests in flight."""
     with told_in_one_line():
         settings = load_settings()
-        app()  # what is wrong is told here, and not by each worker
+        check_server_files(settings, "gateway")
+        upstream_context(settings)
+        create_app(settings)  # what is wrong is told here, and not by each worker
+    signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it again once it has stopped
     uvicorn.run(
         f"{__package__}.__main__:app",
         factory=True,
         workers=settings.gateway_workers,
         host=settings.gateway_host,
         port=settings.gateway_port,
-        http=JoinedWrites,
+        http=BoundedHttp,
+        ws="none",
         access_log=False,
         server_header=False,
         proxy_headers=False,  # nothing here asks who the client is
+        timeout_keep_alive=settings.keep_alive,  # type: ignore[arg-type]  # it takes parts of a second
         timeout_graceful_shutdown=round(settings.stop_timeout),
+        ssl_certfile=settings.gateway_tls_certificate,
+        ssl_keyfile=settings.gateway_tls_key,
+        ssl_ca_certs=settings.gateway_tls_client_ca and str(settings.gateway_tls_client_ca),
+        ssl_cert_reqs=ssl.CERT_REQUIRED if settings.gateway_tls_client_ca else ssl.CERT_NONE,
     )
 
 

@@ -1,5 +1,6 @@
 """The gateway's application, put together from its parts."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
@@ -12,6 +13,7 @@ from sepal.gateway import problems
 from sepal.gateway.documentation import serve_documentation
 from sepal.gateway.fast_route import Gateway, fast_routes
 from sepal.gateway.job_routes import job_routes
+from sepal.gateway.limits import LIMITS, limits_of
 from sepal.gateway.openapi import describe_problems
 from sepal.gateway.prediction import make_predictor
 from sepal.gateway.prediction_routes import prediction_routes
@@ -28,7 +30,7 @@ def create_app(settings: Settings) -> FastAPI:
     queues = {name: JobQueue(settings, name) for name in contracts}
 
     @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, object]]:
         async with open_model_server(settings) as model_server:
             app.state.predictors = {
                 name: make_predictor(contract, model_server, settings)
@@ -37,8 +39,11 @@ def create_app(settings: Settings) -> FastAPI:
             app.state.readiness = Readiness(
                 model_server, list(contracts.values()), cache=settings.ready_cache
             )
+            app.state.limits = limits = limits_of(settings)
+            watch = asyncio.create_task(limits.watch())
             garbage.settle()
-            yield
+            yield {LIMITS: limits}
+            watch.cancel()
             for queue in queues.values():
                 queue.close()
 

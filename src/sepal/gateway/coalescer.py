@@ -5,90 +5,45 @@ into the next; a lone row goes at once. So the batch grows with the load by itse
 """
 
 import asyncio
+import time
 from collections import deque
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from math import nan
+from collections.abc import Awaitable
 from typing import Protocol
 
-from sepal.contracts import wire
 from sepal.errors import ClientGoneError, ModelServerTimeoutError, OverloadedError
-from sepal.gateway.answers import Answers, joined
+from sepal.gateway.answers import Answers
+from sepal.gateway.pace import Pace
+from sepal.gateway.waiting import Deadlines, Gone, Request, Slice, keys_of_slices
 
 
 class Send(Protocol):
     """One upstream call."""
 
-    def __call__(self, rows: bytes, keys: bytes = ...) -> Awaitable[Answers]:
-        """Encoded rows, with a key for each or none at all, to their answers, or an exception."""
+    def __call__(self, rows: bytes, keys: bytes = ..., deadline: float | None = ...) -> Awaitable[Answers]:
+        """Encoded rows, with a key for each or none at all, to their answers, or an exception.
 
+        After the deadline, in monotonic seconds, nobody waits for them any more.
+        """
 
-Gone = Callable[[], bool]
-"""Whether the client that asked has hung up."""
 
 _SHARES = 4
 """While others wait, one request takes at most this part of a call's rows in its turn."""
 
-_TOO_LATE = "The model server did not answer in time. Try again, with fewer rows."
 
+_MARGIN = 1.2
+"""An answer is expected to take so much longer than the last calls tell."""
 
-@dataclass(slots=True, eq=False)
-class _Request:
-    """The rows of one caller, and how far they have come. Without a future nobody waits for them."""
-
-    rows: bytes
-    n_rows: int
-    deadline: float
-    future: "asyncio.Future[Answers] | None"
-    gone: Gone
-    key: float | None = None
-    taken: int = 0
-    missing: int = 0
-    parts: dict[int, Answers] = field(default_factory=dict)
-
-    def finish(self, outcome: Answers | Exception) -> None:
-        """Give the caller its answers or its error, if it still waits."""
-        if self.future is None or self.future.done():
-            return
-        if isinstance(outcome, Answers):
-            self.future.set_result(outcome)
-        else:
-            self.future.set_exception(outcome)
-
-    def deliver(self, start: int, n_rows: int, answers: Answers) -> None:
-        """Take the answers to some of the rows; with the last of them the caller has all."""
-        if self.future is None:
-            return
-        self.missing -= n_rows
-        if n_rows == self.n_rows:
-            self.finish(answers)
-            return
-        self.parts[start] = answers
-        if not self.missing:
-            self.finish(joined(self.parts[start] for start in sorted(self.parts)))
-
-    def release(self) -> None:
-        """Let go of all that is large: it may stand in line until those before it are done."""
-        self.taken = self.n_rows
-        self.rows = b""
-        self.parts.clear()
-        self.future = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Slice:
-    """The rows of a request that go into one call."""
-
-    request: _Request
-    start: int
-    n_rows: int
+_NOT_IN_TIME = (
+    "More waits for the model server than it can answer in the time that you give. Try again shortly."
+)
 
 
 class Coalescer:
     """The rows of one model on their way upstream.
 
-    At most `max_waiting` rows wait, `max_rows` go into a call, and `calls` are under way;
-    after `timeout` seconds a caller gets a ModelServerTimeoutError wherever its rows are.
+    At most `max_waiting` rows wait, `max_rows` go into a call, and `calls` are under way.
+    At its deadline a caller gets a ModelServerTimeoutError wherever its rows are; if it names
+    none, that is after `timeout` seconds.
     """
 
     def __init__(
@@ -110,34 +65,74 @@ class Coalescer:
         self._max_waiting = max_waiting
         self._calls = calls
         self._timeout = timeout
-        self._queue: deque[_Request] = deque()
+        self._queue: deque[Request] = deque()
         self._waiting = 0
         self._under_way: set[asyncio.Task[None]] = set()
-        self._by_deadline: deque[_Request] = deque()
-        self._alarm: asyncio.TimerHandle | None = None
+        self._pace = Pace()
+        self._last_sent = self._last_ends = 0.0
+        self._full = False
+        self._deadlines = Deadlines()
 
     @property
     def waiting(self) -> int:
         """Rows that wait for a call."""
         return self._waiting
 
-    async def score(self, rows: bytes, gone: Gone = lambda: False, key: float | None = None) -> Answers:
+    def expected(self, n_rows: int, now: float) -> float:
+        """Seconds until so many further rows would be answered, as far as the last calls tell."""
+        if len(self._under_way) < self._calls:
+            return 0.0  # they go at once, and that is how a change for the better is noticed
+        rows, most, expect = self._waiting + n_rows, self._max_rows, self._pace.expect
+        ahead = expect(rows) if rows <= most else rows // most * expect(most) + expect(rows % most)
+        left = self._last_ends - now
+        return (ahead + (left if left > 0 else now - self._last_sent)) / self._calls
+
+    def admit(self, n_rows: int, patience: float, now: float) -> None:
+        """Raise OverloadedError if so many rows could not be answered in so many seconds."""
+        # All that wait go together, so that who comes last makes the first wait longer: as long as that
+        # one has waited already, the newcomer has less time.
+        waited = now - self._queue[0].since if self._queue else 0.0
+        late = waited + self.expected(n_rows, now) * _MARGIN - patience
+        self._full = late > 0
+        if self._full:
+            raise OverloadedError(_NOT_IN_TIME, retry_after=late)
+
+    def admit_early(self, patience: float) -> None:
+        """As `admit` for one row that is not there yet; costs nothing while there is room."""
+        if self._full:
+            self.admit(1, patience, time.monotonic())
+
+    async def score(
+        self,
+        rows: bytes,
+        gone: Gone = lambda: False,
+        key: float | None = None,
+        deadline: float | None = None,
+    ) -> Answers:
         """The answers to encoded rows, in their order; `key` goes with each of them.
 
         Rows of a caller that was cancelled are not sent, nor, with a ClientGoneError, those
-        whose client has `gone`. Raises OverloadedError at once if too many rows wait,
-        ModelServerTimeoutError at the deadline, and whatever the call that held the rows
+        whose client has `gone`. Raises OverloadedError at once if too many rows wait, or if
+        the answer could not come before the deadline, which is in monotonic seconds;
+        ModelServerTimeoutError at the deadline; and whatever the call that held the rows
         raised.
         """
         n_rows = len(rows) // self._row_bytes
+        now = time.monotonic()
+        if deadline is None:
+            deadline = now + self._timeout
         if self._waiting + n_rows > self._max_waiting:
-            raise OverloadedError("Too many rows wait for the model server. Try again shortly.")
+            raise OverloadedError(
+                "Too many rows wait for the model server. Try again shortly.",
+                retry_after=self.expected(n_rows, now),
+            )
+        self.admit(n_rows, deadline - now, now)
         loop = asyncio.get_running_loop()
         future: asyncio.Future[Answers] = loop.create_future()
-        request = _Request(rows, n_rows, loop.time() + self._timeout, future, gone, key, missing=n_rows)
+        request = Request(rows, n_rows, now, deadline, future, gone, key, missing=n_rows)
         self._queue.append(request)
         self._waiting += n_rows
-        self._watch(request, loop)
+        self._deadlines.watch(request, now, loop)
         if len(self._under_way) < self._calls:
             self._start_call()
         try:
@@ -145,15 +140,16 @@ class Coalescer:
         finally:
             self._waiting -= request.n_rows - request.taken
             request.release()
-            while self._by_deadline and self._by_deadline[0].future is None:
-                self._by_deadline.popleft()
+            self._deadlines.forget_released()
 
     def _start_call(self) -> None:
         slices = self._next_slices()
         if slices:
             size = self._row_bytes
             body = b"".join([s.request.rows[s.start * size : (s.start + s.n_rows) * size] for s in slices])
-            task = asyncio.create_task(self._call(slices, body, _keys(slices)))
+            self._last_sent = time.monotonic()
+            self._last_ends = self._last_sent + self._pace.expect(len(body) // size)
+            task = asyncio.create_task(self._call(slices, body, keys_of_slices(slices)))
             self._under_way.add(task)
             task.add_done_callback(self._call_ended)
 
@@ -162,20 +158,33 @@ class Coalescer:
         if self._queue:
             self._start_call()
 
-    def _next_slices(self) -> list[_Slice]:
+    def _next_slices(self) -> list[Slice]:
         """Rows for one call, first come first served, but in turns where requests are large."""
-        slices = []
+        slices: list[Slice] = []
         room = self._max_rows
+        now = time.monotonic()
+        expect, soonest = self._pace.expect, float("inf")
+        tight = now + expect(min(self._waiting, room)) * _MARGIN > self._deadlines.first
         while room and self._queue:
             request = self._queue.popleft()
             left = request.n_rows - request.taken
-            if not left:
-                continue  # its caller was cancelled
+            if not left or request.future is None or request.future.done():
+                self._waiting -= left
+                request.taken = request.n_rows
+                continue  # its caller was cancelled, or its deadline has passed
             if request.gone():
                 request.finish(ClientGoneError("The client has gone."))
                 continue
             n_rows = min(left, room, self._share if self._queue else room)
-            slices.append(_Slice(request, request.taken, n_rows))
+            if tight:
+                if not slices and now + expect(n_rows) * _MARGIN > request.deadline:
+                    request.finish(OverloadedError(_NOT_IN_TIME))
+                    continue
+                soonest = min(soonest, request.deadline)
+                if slices and now + expect(self._max_rows - room + n_rows) * _MARGIN > soonest:
+                    self._queue.appendleft(request)
+                    break  # further rows would make those late that go before them
+            slices.append(Slice(request, request.taken, n_rows))
             request.taken += n_rows
             self._waiting -= n_rows
             room -= n_rows
@@ -183,44 +192,21 @@ class Coalescer:
                 self._queue.append(request)
         return slices
 
-    async def _call(self, slices: list[_Slice], body: bytes, keys: bytes) -> None:
+    async def _call(self, slices: list[Slice], body: bytes, keys: bytes) -> None:
+        n_rows, started = len(body) // self._row_bytes, time.monotonic()
         try:
-            answers = await (self._send(body, keys) if keys else self._send(body))
+            answers = await self._send(body, keys, max([part.request.deadline for part in slices]))
         except Exception as error:  # noqa: BLE001 (whatever it is, it is the callers')
+            seconds = time.monotonic() - started
+            if isinstance(error, ModelServerTimeoutError) and seconds > self._pace.expect(n_rows):
+                self._pace.learn(n_rows, seconds)
             for part in slices:
                 part.request.finish(error)
             return
+        self._pace.learn(n_rows, time.monotonic() - started)
         at = 0
         for part in slices:
             stop = at + part.n_rows * self._answer_width
             own = Answers(answers.numbers[at:stop], answers.versions)
             part.request.deliver(part.start, part.n_rows, own)
             at = stop
-
-    def _watch(self, request: _Request, loop: asyncio.AbstractEventLoop) -> None:
-        """All wait equally long, so that one alarm, for the first of them, does for all."""
-        self._by_deadline.append(request)
-        if self._alarm is None:
-            self._alarm = loop.call_at(request.deadline, self._expire, loop)
-
-    def _expire(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._alarm = None
-        while self._by_deadline:
-            first = self._by_deadline[0]
-            if first.future is not None and first.deadline > loop.time():
-                self._alarm = loop.call_at(first.deadline, self._expire, loop)
-                return
-            first.finish(ModelServerTimeoutError(_TOO_LATE))
-            self._by_deadline.popleft()
-
-
-def _keys(slices: list[_Slice]) -> bytes:
-    """The key of each row, as the wire has it; nothing if no row has one."""
-    if all(part.request.key is None for part in slices):
-        return b""
-    return b"".join([keys_of(part.request.key, part.n_rows) for part in slices])
-
-
-def keys_of(key: float | None, n_rows: int) -> bytes:
-    """One key for so many rows; NaN stands for none."""
-    return wire.pack([nan if key is None else key]) * n_rows

@@ -4,6 +4,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sepal.gateway.request_context import open_context
 
+_ERROR = 400
+
 
 class Entrance:
     """ASGI application around all routes: a request gets its context here, and its answer the id."""
@@ -13,11 +15,13 @@ class Entrance:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
-        context = open_context(scope)
+        context = open_context(scope, receive)
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"].append((b"x-request-id", context.request_id.encode()))
+                if message["status"] >= _ERROR and context.unread():
+                    message["headers"].append((b"connection", b"close"))  # rather than read all the rest
             await send(message)
 
         await self._app(scope, receive, send_with_id)

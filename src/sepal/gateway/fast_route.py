@@ -6,6 +6,7 @@ which is the one that says what is wrong. Both must answer alike: a test holds t
 against each other.
 """
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Annotated, Any
@@ -18,9 +19,10 @@ from sepal.contracts import Contract, Features
 from sepal.errors import SepalError
 from sepal.gateway import problems
 from sepal.gateway.answers import Formatter, formatter
-from sepal.gateway.coalescer import Gone
+from sepal.gateway.deadline import patience
 from sepal.gateway.entrance import Entrance
 from sepal.gateway.prediction import Predictor, prediction_path
+from sepal.gateway.request_context import context_of
 from sepal.gateway.trial_key import trial_key
 from sepal.settings import Settings
 
@@ -91,6 +93,13 @@ class FastRoute:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
+        predictor = self._predictor()
+        try:
+            seconds = patience(scope, self._settings.request_timeout)
+            predictor.admit(seconds)
+        except SepalError as error:
+            await problems.known(scope, error, self._settings.retry_after)(scope, receive, send)
+            return
         received: list[Message] = []
         body = await self._read(scope, receive, received)
         if body is None:
@@ -103,7 +112,9 @@ class FastRoute:
             await self._declared(scope, _again(received, receive), send)
             return
         try:
-            answers = self._format(await self._predictor().predict(rows, _gone(receive), trial_key(scope)))
+            deadline = time.monotonic() + seconds
+            found = await predictor.predict(rows, context_of(scope).gone, trial_key(scope), deadline)
+            answers = self._format(found)
         except SepalError as error:
             await problems.known(scope, error, self._settings.retry_after)(scope, receive, send)
             return
@@ -124,8 +135,11 @@ class FastRoute:
         await send({"type": "http.response.body", "body": content})
 
     async def _read(self, scope: Scope, receive: Receive, received: list[Message]) -> bytes | None:
-        """The body; None if it is not plainly called JSON, too large, or broken off."""
+        """The body; None if it is not plainly called JSON, compressed, too large, or broken off."""
         if (b"content-type", b"application/json") not in scope["headers"]:
+            return None
+        context = context_of(scope)
+        if context.encoding or context.body_bytes > self._settings.max_body_bytes:
             return None
         size = 0
         while True:
@@ -139,12 +153,6 @@ class FastRoute:
         if len(received) == 1:
             return bytes(received[0]["body"])
         return b"".join(message["body"] for message in received)
-
-
-def _gone(receive: Receive) -> Gone:
-    """Whether the client has hung up, as far as uvicorn knows; asking costs no turn of the event loop."""
-    request = getattr(receive, "__self__", None)
-    return lambda: getattr(request, "disconnected", False)
 
 
 def _again(received: list[Message], receive: Receive) -> Receive:

@@ -5,6 +5,7 @@ half of them are saved, here and at the client.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -15,16 +16,22 @@ class JoinedWrites(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Take a new connection."""
-        super().connection_made(JoiningTransport(transport, self.loop))  # type: ignore[arg-type]  # it is one in all that is used
+        self.joined = JoiningTransport(transport, self.loop)
+        super().connection_made(self.joined)  # type: ignore[arg-type]  # it is a transport in all that is used
 
 
 class JoiningTransport:
-    """A transport that keeps what is written until the event loop's next turn, and sends it at once."""
+    """A transport that keeps what is written until the event loop's next turn, and sends it at once.
+
+    Closed while it `lingers`, it only says that nothing more will come: a socket that is closed with
+    bytes unread takes what was sent last from the other side's hands.
+    """
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
         self._loop = loop
         self._kept: list[bytes] = []
+        self.lingers: Callable[[], bool] = lambda: False
 
     def write(self, data: bytes) -> None:
         """Keep data for the next turn."""
@@ -35,7 +42,10 @@ class JoiningTransport:
     def close(self) -> None:
         """Send what is kept, then close."""
         self._send()
-        self._transport.close()
+        if not self.lingers():
+            self._transport.close()
+        elif self._transport.can_write_eof():
+            self._transport.write_eof()
 
     def _send(self) -> None:
         if self._kept:

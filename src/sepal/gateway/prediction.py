@@ -1,39 +1,56 @@
 """Prediction without a protocol: rows of a contract in, answers out."""
 
-from collections.abc import Awaitable, Sequence
+import time
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Protocol
 
 from sepal.contracts import Contract, Features, wire
 from sepal.gateway.answers import Answers, joined
-from sepal.gateway.coalescer import Coalescer, Gone, Send, keys_of
+from sepal.gateway.coalescer import Coalescer, Send
 from sepal.gateway.upstream import ModelServer
+from sepal.gateway.waiting import Gone, keys_of
 from sepal.settings import Settings
 
 
 class Score(Protocol):
     """From encoded rows of one model to their answers."""
 
-    def __call__(self, rows: bytes, gone: Gone = ..., key: float | None = ...) -> Awaitable[Answers]:
-        """Score them, unless the client has gone before they are sent; a canary goes by the key."""
+    def __call__(
+        self, rows: bytes, gone: Gone = ..., key: float | None = ..., deadline: float | None = ...
+    ) -> Awaitable[Answers]:
+        """Score them, unless the client has gone before they are sent; a canary goes by the key.
+
+        The deadline is in monotonic seconds; without one the settings' own holds.
+        """
+
+
+Admit = Callable[[float], None]
+"""Raises UpstreamError or OverloadedError if a row has no chance to be answered in so many seconds."""
 
 
 class Predictor:
     """Predicts with one model: encodes rows and sends them upstream, together with others' or alone."""
 
-    def __init__(self, contract: Contract, score: Score) -> None:
+    def __init__(self, contract: Contract, score: Score, admit: Admit) -> None:
         self.contract = contract
+        self.admit = admit
         self._score = score
 
     async def predict(
-        self, rows: Sequence[Features], gone: Gone = lambda: False, key: float | None = None
+        self,
+        rows: Sequence[Features],
+        gone: Gone = lambda: False,
+        key: float | None = None,
+        deadline: float | None = None,
     ) -> Answers:
         """The answers to validated rows, in order; UpstreamError or OverloadedError if there are none.
 
         Rows that still wait when the client has `gone` are not sent: ClientGoneError. By the
-        `key`, a number in [0, 1), a canary knows the requests of one user.
+        `key`, a number in [0, 1), a canary knows the requests of one user. The `deadline` is
+        in monotonic seconds; without one it is the settings' own.
         """
-        return await self._score(self.contract.encode(rows), gone, key)
+        return await self._score(self.contract.encode(rows), gone, key, deadline)
 
 
 def prediction_path(contract: Contract, probabilities: bool) -> str:
@@ -46,7 +63,8 @@ def make_predictor(contract: Contract, model_server: ModelServer, settings: Sett
     send = partial(model_server.score, contract)
     row_bytes = len(contract.columns) * wire.ITEM_BYTES
     if settings.coalesce == "off":
-        return Predictor(contract, partial(_in_calls, send, row_bytes, settings.max_call_rows))
+        in_calls = partial(_in_calls, send, row_bytes, settings.max_call_rows, settings.request_timeout)
+        return Predictor(contract, in_calls, lambda _patience: model_server.breaker.check())
     coalescer = Coalescer(
         send,
         row_bytes=row_bytes,
@@ -56,22 +74,30 @@ def make_predictor(contract: Contract, model_server: ModelServer, settings: Sett
         calls=settings.concurrent_calls,
         timeout=settings.request_timeout,
     )
-    return Predictor(contract, coalescer.score)
+
+    def admit(patience: float) -> None:
+        model_server.breaker.check()
+        coalescer.admit_early(patience)
+
+    return Predictor(contract, coalescer.score, admit)
 
 
 async def _in_calls(
     send: Send,
     row_bytes: int,
     max_rows: int,
+    longest: float,
     rows: bytes,
     gone: Gone = lambda: False,
     key: float | None = None,
+    deadline: float | None = None,
 ) -> Answers:
     """The plain way: a request's rows in calls of their own, one after the other."""
     del gone  # they do not wait
+    until = time.monotonic() + longest if deadline is None else deadline
     calls = [rows[at : at + row_bytes * max_rows] for at in range(0, len(rows), row_bytes * max_rows)]
-    if key is None:
-        parts = [await send(call) for call in calls]
-    else:
-        parts = [await send(call, keys_of(key, len(call) // row_bytes)) for call in calls]
+    parts = [
+        await send(call, b"" if key is None else keys_of(key, len(call) // row_bytes), until)
+        for call in calls
+    ]
     return joined(parts) if len(parts) > 1 else parts[0]

@@ -1,5 +1,6 @@
 """The prediction routes: `POST /{model}/predict` and `/predict-proba`, made from each contract."""
 
+import time
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -9,9 +10,12 @@ from pydantic import Discriminator, Field, Tag
 from sepal.contracts import Contract, Features
 from sepal.contracts.catalogue import pick
 from sepal.gateway.answers import formatter
+from sepal.gateway.deadline import HEADER as DEADLINE
+from sepal.gateway.deadline import patience
 from sepal.gateway.json_route import json_route
 from sepal.gateway.openapi import problem_responses
 from sepal.gateway.prediction import Predictor, prediction_path
+from sepal.gateway.request_context import context_of
 from sepal.gateway.trial_key import HEADER, trial_key
 from sepal.settings import Settings
 
@@ -24,6 +28,15 @@ TrialKey = Annotated[
     ),
 ]
 
+Deadline = Annotated[
+    str | None,
+    Header(
+        alias=DEADLINE,
+        description="Seconds that you will wait for the answer, such as `0.5`. What could not be "
+        "answered by then is refused at once.",
+    ),
+]
+
 PROBLEMS = (400, 413, 415, 422, 503, 504)
 
 
@@ -33,9 +46,9 @@ def prediction_routes(
     """The routes of all contracts, and the answer to models that do not exist."""
     router = APIRouter(route_class=json_route(settings.max_body_bytes))
     for contract in contracts.values():
-        _add(router, contract, predictor, settings.max_rows, probabilities=False)
+        _add(router, contract, predictor, settings, probabilities=False)
         if contract.target.has_probabilities:
-            _add(router, contract, predictor, settings.max_rows, probabilities=True)
+            _add(router, contract, predictor, settings, probabilities=True)
 
     unknown = APIRouter()
 
@@ -53,21 +66,30 @@ def _add(
     router: APIRouter,
     contract: Contract,
     predictor: Callable[[str], Predictor],
-    max_rows: int,
+    settings: Settings,
     *,
     probabilities: bool,
 ) -> None:
     what, answer = "predict", contract.prediction
     if probabilities:
         what, answer = "predict-proba", contract.prediction_with_probabilities
-    rows_type: Any = _row_or_rows(contract, max_rows)
+    rows_type: Any = _row_or_rows(contract, settings.max_rows)
     format_answers = formatter(contract, probabilities=probabilities)
     answer_type: Any = answer | list[answer]  # type: ignore[valid-type]  # made at run time
 
-    async def endpoint(request: Request, rows: Any, _key: TrialKey = None) -> Response:  # noqa: ANN401 (the real type is set below)
+    async def endpoint(
+        request: Request,
+        rows: Any,  # noqa: ANN401 (the real type is set below)
+        _key: TrialKey = None,
+        _deadline: Deadline = None,
+    ) -> Response:
         many = isinstance(rows, list)
         asked = rows if many else [rows]
-        found = await predictor(contract.name).predict(asked, key=trial_key(request.scope))
+        scope = request.scope
+        deadline = time.monotonic() + patience(scope, settings.request_timeout)
+        found = await predictor(contract.name).predict(
+            asked, context_of(scope).gone, trial_key(scope), deadline
+        )
         answers = format_answers(found)
         content = b"[" + b",".join(answers) + b"]" if many else answers[0]
         return Response(content, media_type="application/json")

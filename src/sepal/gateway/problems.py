@@ -25,6 +25,9 @@ MOST_ERRORS = 100
 
 _LONGEST_VALUE = 100
 
+_LONGEST_RETRY = 60
+"""Seconds; what is expected for longer than that is not known well enough."""
+
 
 class WrongValue(BaseModel):
     """One wrong value of a request."""
@@ -79,8 +82,12 @@ def known(scope: Scope, error: SepalError, retry_after: int) -> Response:
     """One of our own errors as a response."""
     headers = {}
     if error.status == HTTPStatus.SERVICE_UNAVAILABLE:
-        headers["Retry-After"] = str(retry_after)
+        headers["Retry-After"] = str(_whole_seconds(error.retry_after) or retry_after)
     return problem(scope, error.status, error.title, str(error), headers=headers)
+
+
+def _whole_seconds(seconds: float | None) -> int | None:
+    return None if seconds is None else min(max(math.ceil(seconds), 1), _LONGEST_RETRY)
 
 
 def unexpected(scope: Scope, error: Exception) -> Response:

@@ -33,7 +33,10 @@ class ModelReadiness(BaseModel):
 
 
 class Readiness:
-    """Asks the model server, at most once every `cache` seconds, however many ask."""
+    """Asks the model server, at most once every `cache` seconds, however many ask.
+
+    Once this process is `stopping`, nothing is ready.
+    """
 
     def __init__(self, model_server: ModelServer, contracts: Sequence[Contract], cache: float) -> None:
         self._model_server = model_server
@@ -42,9 +45,13 @@ class Readiness:
         self._lock = asyncio.Lock()
         self._known: dict[str, ModelReadiness] = {}
         self._until = float("-inf")
+        self.stopping = False
 
     async def check(self) -> dict[str, ModelReadiness]:
         """The readiness of each model."""
+        if self.stopping:
+            stopping = ModelReadiness(ready=False, reason="The gateway is about to stop.")
+            return {contract.name: stopping for contract in self._contracts}
         async with self._lock:
             if time.monotonic() >= self._until:
                 self._known = await self._ask()

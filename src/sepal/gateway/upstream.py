@@ -2,6 +2,7 @@
 
 import json
 import logging
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,46 +13,115 @@ from sepal.contracts import Contract, wire
 from sepal.errors import ModelServerTimeoutError, ModelServerUnavailableError
 from sepal.gateway.answers import Answers
 from sepal.gateway.breaker import Breaker
+from sepal.gateway.retries import RetryBudget
 from sepal.settings import Settings
+from sepal.tls import upstream_context
 
 logger = logging.getLogger(__name__)
 
 _KEEP_ALIVE = 30
 """Seconds that an idle connection is kept; less than the model server keeps it."""
 
+_STATUS_TIME = 1.0
+"""Seconds that asking for the status may take, or the connect timeout if that is longer."""
+
+_TOO_LATE = "The model server did not answer in time. Try again, with fewer rows."
+
 _LARGEST_STATUS = 2**20
 """Bytes of the model server's status that are read; more is nonsense."""
+
+
+_FAILURES = (500, 502, 504)
+"""Statuses that count as a failed call. A 503 is a refusal, which is quick and may be one model's own."""
+
+_FULL_TIME = 0.5
+"""A call that had less than this part of the default deadline tells nothing by missing its own."""
+
+
+class _NothingAnsweredError(ModelServerUnavailableError):
+    """A connection that failed, or was closed before any byte of an answer."""
 
 
 class ModelServer:
     """Scores rows by calling the model server. It may be away: the breaker finds out when it is back."""
 
-    def __init__(self, session: aiohttp.ClientSession, url: str) -> None:
+    def __init__(self, session: aiohttp.ClientSession, settings: Settings) -> None:
         self._session = session
-        self._url = url
-        self.breaker = Breaker(self.status)
+        self._url = settings.upstream
+        self._longest = settings.request_timeout
+        self._connect = settings.connect_timeout
+        self._retries = RetryBudget(settings.retry_budget)
+        self.breaker = Breaker(self.status, settings.breaker_failures)
+        self.retried = 0
 
-    async def score(self, contract: Contract, rows: bytes, keys: bytes = b"") -> Answers:
+    async def score(
+        self, contract: Contract, rows: bytes, keys: bytes = b"", deadline: float | None = None
+    ) -> Answers:
         """Answers to encoded rows, with their keys if any has one, in their order, by one call.
 
         Raises ModelServerUnavailableError if it is away, overloaded or answers nonsense,
-        ModelServerTimeoutError if it takes longer than the deadline.
+        ModelServerTimeoutError if it has not answered by the deadline, in monotonic seconds.
         """
-        self.breaker.check()
-        media_type = wire.KEYED_MEDIA_TYPE if keys else wire.MEDIA_TYPE
-        headers = {"Content-Type": media_type, wire.CONTRACT_HEADER: contract.signature}
+        until = time.monotonic() + self._longest if deadline is None else deadline
+        self.breaker.admit()
+        self._retries.earn()
+        try:
+            return await self._score(contract, rows, keys, until)
+        except _NothingAnsweredError:
+            # A server that is closing idle connections closes this one just as it is used, and then it
+            # has scored nothing. If it has: scoring changes nothing, so it may be done twice. But one
+            # that has died may take connections and answer nobody, hence the question first.
+            if not self._retries.spend():
+                self.breaker.trip()
+                raise
+        except BaseException:
+            self.breaker.undecided()
+            raise
+        self.retried += 1
+        try:
+            await self._ask_before_retry()
+            return await self._score(contract, rows, keys, until)
+        except _NothingAnsweredError:
+            self.breaker.trip()
+            raise
+        finally:
+            self.breaker.undecided()
+
+    async def _ask_before_retry(self) -> None:
+        try:
+            await self.status()
+        except ModelServerTimeoutError as error:
+            raise _away(error, _NothingAnsweredError) from error
+
+    async def _score(self, contract: Contract, rows: bytes, keys: bytes, until: float) -> Answers:
+        left = until - time.monotonic()
+        if left <= 0:
+            raise ModelServerTimeoutError(_TOO_LATE)
+        headers = {
+            "Content-Type": wire.KEYED_MEDIA_TYPE if keys else wire.MEDIA_TYPE,
+            wire.CONTRACT_HEADER: contract.signature,
+            wire.TIME_LEFT_HEADER: f"{left:.3f}",
+        }
         n_rows = len(rows) // (len(contract.columns) * wire.ITEM_BYTES)
         n_bytes = n_rows * contract.answer_width * wire.ITEM_BYTES
-        body = rows + keys
-        async with self._call("POST", f"/{contract.name}/score", data=body, headers=headers) as response:
+        full_time = left >= self._longest * _FULL_TIME
+        more: Any = {"data": rows + keys, "headers": headers}
+        async with self._call("POST", f"/{contract.name}/score", left, full_time, **more) as response:
             if response.content_type != wire.MEDIA_TYPE or response.content_length != n_bytes:
+                self.breaker.failed()
                 raise _nonsense(f"{response.content_type} of {response.content_length} bytes")
             body = await response.content.readexactly(n_bytes)
-            return _read_answers(contract, body, response.headers.get(wire.VERSIONS_HEADER, ""))
+            try:
+                answers = _read_answers(contract, body, response.headers.get(wire.VERSIONS_HEADER, ""))
+            except ModelServerUnavailableError:
+                self.breaker.failed()
+                raise
+        self.breaker.succeeded()
+        return answers
 
     async def status(self) -> dict[str, Any]:
         """What the model server says of each model: `{"version": …}` or `{"error": …}`."""
-        async with self._call("GET", "/models") as response:
+        async with self._call("GET", "/models", max(self._connect, _STATUS_TIME)) as response:
             body = await response.content.read(_LARGEST_STATUS)
         try:
             status = json.loads(body)
@@ -62,21 +132,35 @@ class ModelServer:
         return status
 
     @asynccontextmanager
-    async def _call(self, method: str, path: str, **more: Any) -> AsyncIterator[aiohttp.ClientResponse]:  # noqa: ANN401 (aiohttp's)
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        seconds: float,
+        full_time: bool = False,
+        **more: Any,  # noqa: ANN401 (aiohttp's)
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        answered = False
+        timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=min(self._connect, seconds))
         try:
-            async with self._session.request(method, self._url + path, **more) as response:
+            async with self._session.request(method, self._url + path, timeout=timeout, **more) as response:
+                answered = True
                 if response.status != 200:
+                    if response.status in _FAILURES:
+                        self.breaker.failed()
                     raise _refused(path, response.status)
                 yield response
         except aiohttp.ConnectionTimeoutError as error:
             self.breaker.trip()
             raise _away(error) from error
         except TimeoutError as error:
+            if full_time:
+                self.breaker.failed()
             logger.warning("the model server did not answer %s in time", path)
-            raise ModelServerTimeoutError(
-                "The model server did not answer in time. Try again, with fewer rows."
-            ) from error
+            raise ModelServerTimeoutError(_TOO_LATE) from error
         except (aiohttp.ClientError, EOFError, OSError) as error:
+            if not answered:
+                raise _away(error, _NothingAnsweredError) from error
             self.breaker.trip()
             raise _away(error) from error
 
@@ -84,15 +168,15 @@ class ModelServer:
 @asynccontextmanager
 async def open_model_server(settings: Settings) -> AsyncIterator[ModelServer]:
     """A client with the pool and the deadlines that the settings say."""
-    connector = aiohttp.TCPConnector(limit=settings.upstream_connections, keepalive_timeout=_KEEP_ALIVE)
-    timeout = aiohttp.ClientTimeout(total=settings.request_timeout, sock_connect=settings.connect_timeout)
+    connector = aiohttp.TCPConnector(
+        limit=settings.upstream_connections, keepalive_timeout=_KEEP_ALIVE, ssl=upstream_context(settings)
+    )
     async with aiohttp.ClientSession(
         connector=connector,
-        timeout=timeout,
         auto_decompress=False,
         cookie_jar=aiohttp.DummyCookieJar(),
     ) as session:
-        model_server = ModelServer(session, settings.upstream)
+        model_server = ModelServer(session, settings)
         try:
             yield model_server
         finally:
@@ -112,9 +196,11 @@ def _read_answers(contract: Contract, body: bytes, versions: str) -> Answers:
     return Answers(numbers, names)
 
 
-def _away(error: Exception) -> ModelServerUnavailableError:
-    logger.warning("the model server can't be reached: %s", error or type(error).__name__)
-    return ModelServerUnavailableError("The model server can't be reached. Try again shortly.")
+def _away(
+    error: Exception, kind: type[ModelServerUnavailableError] = ModelServerUnavailableError
+) -> ModelServerUnavailableError:
+    logger.warning("the model server can't be reached: %s", str(error) or type(error).__name__)
+    return kind("The model server can't be reached. Try again shortly.")
 
 
 def _refused(path: str, status: int) -> ModelServerUnavailableError | ModelServerTimeoutError:

@@ -13,11 +13,13 @@ import asyncio
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from sepal.contracts import Contract, wire
 from sepal.model_server.descriptors import answers_headers, keyed_rows_of, rows_of
+from sepal.model_server.time_left import closing, say, time_left, within
 from sepal.scoring.matrix import Matrix
 
 
@@ -55,6 +57,7 @@ class ExpressLane:
         self._score = score
         self._score_keyed = score_keyed
         self._lone = 1 if lone else 0
+        self._closing = False
         self._version_names = version_names
         self._lanes = {
             f"/{contract.name}/score": _Lane(
@@ -65,12 +68,31 @@ class ExpressLane:
             for contract in contracts
         }
 
+    def close(self) -> None:
+        """Have each connection closed after its next answer, and say that this worker is not ready."""
+        self._closing = True
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection, or the application's life."""
-        lane = self._lanes.get(scope["path"]) if scope["type"] == "http" else None
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        if self._closing:
+            send = closing(send)
+            if scope["path"] == "/readyz":
+                await say(send, 503, b"stopping")
+                return
+        lane = self._lanes.get(scope["path"])
         if lane is None:
             await self._app(scope, receive, send)
             return
+        left = time_left(scope)
+        if left is None:
+            await self._pass(lane, scope, receive, send)
+        else:
+            await within(left, partial(self._pass, lane, scope, receive), send)
+
+    async def _pass(self, lane: _Lane, scope: Scope, receive: Receive, send: Send) -> None:
         lane.calls += 1
         try:
             if lane.calls == self._lone:
@@ -94,6 +116,8 @@ class ExpressLane:
         rows = None if message.get("more_body") else rows_of(lane.contract, message.get("body", b""))
         if rows is not None:
             await asyncio.sleep(0)  # let those come in that have arrived together with it
+            if getattr(getattr(receive, "__self__", None), "disconnected", False):
+                return  # who asked has given up
             answers = self._answers(lane, rows) if lane.calls == 1 else None
             if answers is not None:
                 await _send(send, answers, self._version_names(lane.contract.name))

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp
 from sepal import garbage
 from sepal.contracts import Contract
 from sepal.contracts.catalogue import load_contracts
+from sepal.draining import drain_on_sigterm
 from sepal.model_server.descriptors import answers_descriptor, rows_descriptor
 from sepal.model_server.express_lane import ExpressLane
 from sepal.model_server.follower import Follower
@@ -54,6 +55,7 @@ def build_service(settings: Settings) -> Any:  # noqa: ANN401 (bentoml.Service o
             lone=settings.express_lane == "on",
         )
         follower.trials.waiting = lane.waiting
+        drain_on_sigterm(settings.drain_delay, lane.close)
 
     def stop(_self: object) -> None:
         follower.stop()

@@ -1,0 +1,374 @@
+"""What a client may send, how slowly, and how many may come: each bound is met by a clean answer."""
+
+import asyncio
+import json
+import socket
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from typing import Any
+
+import aiohttp
+import pytest
+
+from sepal.gateway.limits import raise_descriptor_limit
+from sepal.settings import Settings
+from tests.gateway.conftest import IRIS, FakeModelServer, call, gateway, settings_for
+
+BODY = json.dumps(IRIS).encode()
+HEAD = b"POST /iris/predict HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+WHOLE = HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
+
+
+class Raw:
+    """A connection on which anything can be sent."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    @classmethod
+    async def to(cls, client: aiohttp.ClientSession) -> "Raw":
+        assert client._base_url is not None
+        raw = cls(*await asyncio.open_connection(client._base_url.host, client._base_url.port))
+        opened.append(raw)
+        return raw
+
+    def send(self, data: bytes) -> None:
+        self.writer.write(data)
+
+    async def answer(self) -> tuple[int, dict[str, str], Any]:
+        """Status, headers and JSON of the next answer; every error must be a problem document."""
+        head = (await asyncio.wait_for(self.reader.readuntil(b"\r\n\r\n"), 5)).decode().split("\r\n")
+        status = int(head[0].split(" ")[1])
+        headers = dict(line.split(": ", 1) for line in head[1:] if line)
+        body = json.loads(await self.reader.readexactly(int(headers["content-length"])))
+        if status >= 400:
+            assert headers["content-type"] == "application/problem+json"
+            assert body["status"] == status
+            assert body["request_id"] == headers["x-request-id"]
+        return status, headers, body
+
+    async def closed(self) -> bytes:
+        """What still comes until the other side closes; b"" even if it does so rudely."""
+        try:
+            return await asyncio.wait_for(self.reader.read(), 10)
+        except ConnectionError:
+            return b""
+
+
+opened: list[Raw] = []
+
+
+@pytest.fixture(autouse=True)
+async def close_connections() -> AsyncIterator[None]:
+    yield
+    for raw in opened:
+        raw.writer.close()
+        with suppress(ConnectionError):
+            await raw.writer.wait_closed()
+    opened.clear()
+
+
+async def test_a_head_that_is_too_large_is_431_whether_it_ends_or_not(
+    model_server: FakeModelServer,
+) -> None:
+    async with gateway(settings_for(model_server, max_header_bytes=2000)) as client:
+        for head in (
+            HEAD + b"X: " + b"x" * 2000 + b"\r\n\r\n",
+            HEAD + b"X: " + b"x" * 5000,
+            b"GET /" + b"x" * 3000,
+            HEAD + b"".join(b"X%d: 1\r\n" % number for number in range(300)),
+        ):
+            raw = await Raw.to(client)
+            raw.send(head)
+            status, headers, _ = await raw.answer()
+            assert (status, headers["connection"]) == (431, "close")
+            raw.send(b"y" * 1000)
+            await raw.closed()
+        raw = await Raw.to(client)
+        raw.send(WHOLE * 30)  # in one piece, and longer than a head may be
+        for _ in range(30):
+            assert (await raw.answer())[0] == 200
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        b"\x00\x01\x02\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"GET /\x00 HTTP/1.1\r\n\r\n",
+        b"\x16\x03\x01\x02\x00",
+    ],
+)
+async def test_what_is_no_http_is_400(client: aiohttp.ClientSession, nonsense: bytes) -> None:
+    raw = await Raw.to(client)
+    raw.send(nonsense)
+    status, headers, _ = await raw.answer()
+    assert (status, headers["connection"]) == (400, "close")
+
+
+@pytest.mark.parametrize("fast_route", ["on", "off"])
+async def test_a_body_that_says_it_is_too_large_is_413_before_it_comes(
+    model_server: FakeModelServer, fast_route: str
+) -> None:
+    async with gateway(settings_for(model_server, max_body_bytes=100_000, fast_route=fast_route)) as client:
+        raw = await Raw.to(client)
+        raw.send(HEAD + b"Expect: 100-continue\r\nContent-Length: 100000001\r\n\r\n")
+        status, headers, _ = await raw.answer()
+        assert (status, headers["connection"]) == (413, "close")
+        await raw.closed()
+
+
+async def test_chunks_without_end_are_413_and_cut_off(model_server: FakeModelServer) -> None:
+    async with gateway(settings_for(model_server, max_body_bytes=100_000, client_timeout=0.4)) as client:
+        raw = await Raw.to(client)
+        raw.send(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
+        chunk = b"1000\r\n" + b" " * 0x1000 + b"\r\n"
+        raw.send(chunk * 30)
+        status, headers, _ = await raw.answer()
+        assert (status, headers["connection"]) == (413, "close")
+        started = time.monotonic()
+        with suppress(ConnectionError):
+            while time.monotonic() - started < 6:
+                raw.send(chunk)
+                await raw.writer.drain()
+                await asyncio.sleep(0.01)
+        assert time.monotonic() - started < 4
+
+
+async def test_what_follows_the_chunks_is_no_header(client: aiohttp.ClientSession) -> None:
+    raw = await Raw.to(client)
+    raw.send(HEAD + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % len(BODY) + BODY + b"\r\n0\r\n")
+    raw.send(b"X-Request-ID: late\r\n" * 10 + b"\r\n")
+    status, headers, _ = await raw.answer()
+    assert (status, headers["x-request-id"] == "late") == (200, False)
+
+
+@pytest.mark.parametrize("fast_route", ["on", "off"])
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"[" * 10_000 + b"]" * 10_000, (400, 422)),
+        (b'{"a":' * 10_000 + b"1" + b"}" * 10_000, (400, 422)),
+        (b"{" + b",".join(b'"k%d":1' % number for number in range(80_000)) + b"}", (422,)),
+        (BODY.replace(b"5", b'"\\u0000"'), (422,)),
+        (BODY + b"\x00", (400,)),
+        (b"\xff\xfe" + BODY, (400,)),
+    ],
+    ids=["deep arrays", "deep objects", "many keys", "NUL", "NUL after", "wrong bytes"],
+)
+async def test_hostile_json_is_refused_as_what_it_is(
+    model_server: FakeModelServer, fast_route: str, body: bytes, status: tuple[int, ...]
+) -> None:
+    async with gateway(settings_for(model_server, fast_route=fast_route)) as client:
+        headers = {"Content-Type": "application/json"}
+        got, problem, _ = await call(client, "POST", "/iris/predict", data=body, headers=headers)
+        assert got in status
+        assert len(json.dumps(problem)) < 100_000
+        assert "Error" not in problem["detail"]
+
+
+@pytest.mark.parametrize("fast_route", ["on", "off"])
+async def test_of_a_key_that_comes_twice_the_last_counts(
+    model_server: FakeModelServer, fast_route: str
+) -> None:
+    async with gateway(settings_for(model_server, fast_route=fast_route)) as client:
+        headers = {"Content-Type": "application/json"}
+        twice = b'{"SepalLengthCm": 1,' + BODY[1:]
+        assert (await call(client, "POST", "/iris/predict", data=twice, headers=headers))[1] == (
+            await call(client, "POST", "/iris/predict", json=IRIS)
+        )[1]
+
+
+@pytest.mark.parametrize("fast_route", ["on", "off"])
+async def test_a_compressed_body_is_415(model_server: FakeModelServer, fast_route: str) -> None:
+    async with gateway(settings_for(model_server, fast_route=fast_route)) as client:
+        headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+        assert (await call(client, "POST", "/iris/predict", data=b"\x1f\x8b", headers=headers))[0] == 415
+        headers["Content-Encoding"] = "identity"
+        assert (await call(client, "POST", "/iris/predict", data=BODY, headers=headers))[0] == 200
+
+
+async def test_slow_clients_are_cut_off_and_the_others_served(model_server: FakeModelServer) -> None:
+    async with gateway(settings_for(model_server, client_timeout=0.3)) as client:
+        silent, in_head, in_body = [await Raw.to(client) for _ in range(3)]
+        in_head.send(HEAD[:20])
+        in_body.send(WHOLE[:-5])
+        started = time.monotonic()
+        status, headers, _ = await in_head.answer()
+        assert (status, headers["connection"]) == (408, "close")
+        assert await silent.closed() == b""
+        assert await in_body.closed() == b""
+        assert 0.25 < time.monotonic() - started < 2
+        assert (await call(client, "POST", "/iris/predict", json=IRIS))[0] == 200
+
+
+async def test_a_client_that_takes_up_no_answer_is_cut_off(model_server: FakeModelServer) -> None:
+    async with gateway(settings_for(model_server, client_timeout=0.3)) as client:
+        assert client._base_url is not None
+        with socket.socket() as deaf:
+            deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            deaf.setblocking(False)
+            loop = asyncio.get_running_loop()
+            await loop.sock_connect(deaf, (client._base_url.host, client._base_url.port))
+            rows = json.dumps([IRIS] * 10_000).encode()
+            head = HEAD + b"Content-Length: %d\r\n\r\n" % len(rows)
+            try:
+                async with asyncio.timeout(5):
+                    while True:
+                        await loop.sock_sendall(deaf, head + rows)
+            except ConnectionError:
+                pass
+
+
+async def test_an_idle_connection_is_closed_after_its_time(model_server: FakeModelServer) -> None:
+    async with gateway(settings_for(model_server), keep_alive=0.2) as client:
+        raw = await Raw.to(client)
+        raw.send(WHOLE)
+        assert (await raw.answer())[0] == 200
+        assert await raw.closed() == b""
+
+
+async def test_more_connections_than_may_be_are_told_so(model_server: FakeModelServer) -> None:
+    async with gateway(settings_for(model_server, max_connections=4)) as client:
+        kept = [await Raw.to(client) for _ in range(4)]
+        for raw in kept:
+            raw.send(WHOLE)
+            assert (await raw.answer())[0] == 200
+        one_more, far_too_many = await Raw.to(client), [await Raw.to(client) for _ in range(3)]
+        status, headers, _ = await one_more.answer()
+        assert (status, headers["connection"], headers["retry-after"]) == (503, "close", "1")
+        assert await far_too_many[-1].closed() == b""
+        kept[0].send(WHOLE)
+        assert (await kept[0].answer())[0] == 200
+
+
+@pytest.mark.parametrize("kept", [True, False])
+async def test_more_requests_than_may_be_under_way_are_refused_at_once(
+    model_server: FakeModelServer, kept: bool
+) -> None:
+    answer_now = asyncio.Event()
+
+    async def held(request: aiohttp.web.Request) -> aiohttp.web.StreamResponse:
+        await answer_now.wait()
+        return model_server.answer("iris", await request.read())
+
+    model_server.respond = held
+    async with gateway(settings_for(model_server, max_requests=3, request_timeout=5)) as client:
+        under_way = [
+            asyncio.create_task(call(client, "POST", "/iris/predict", json=IRIS)) for _ in range(3)
+        ]
+        while not model_server.calls:  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+        raw = await Raw.to(client)
+        whole = (
+            WHOLE
+            if kept
+            else WHOLE.replace(b"Host: x", b"Host: x\r\nConnection: close\r\nX-Request-ID: one")
+        )
+        started = time.monotonic()
+        raw.send(whole)
+        status, headers, body = await raw.answer()
+        assert time.monotonic() - started < 0.1
+        assert (status, body["title"], headers["retry-after"]) == (503, "Overloaded", "1")
+        assert (headers.get("connection") == "close") is not kept
+        assert kept or headers["x-request-id"] == "one"
+        assert (await call(client, "GET", "/livez"))[0] == 200
+        answer_now.set()
+        assert [status for status, *_ in await asyncio.gather(*under_way)] == [200] * 3
+        if kept:
+            raw.send(whole)
+            assert (await raw.answer())[0] == 200
+
+
+async def test_a_stop_answers_what_has_begun_to_come(model_server: FakeModelServer) -> None:
+    async with gateway(settings_for(model_server)) as client:
+        half, refused, idle = [await Raw.to(client) for _ in range(3)]
+        half.send(WHOLE[:30])
+        refused.send(b"nonsense\r\n\r\n")
+        idle.send(WHOLE)
+        await refused.answer()
+        await idle.answer()
+
+        async def go_on() -> None:
+            await asyncio.sleep(0.1)
+            half.send(WHOLE[30:])
+            status, headers, _ = await half.answer()
+            assert (status, headers["connection"]) == (200, "close")
+
+        going_on = asyncio.create_task(go_on())
+        await asyncio.sleep(0.05)
+    await going_on
+    assert await idle.closed() == b""
+
+
+def test_too_few_descriptors_for_the_connections_are_warned_of(
+    caplog: pytest.LogCaptureFixture, settings: Settings
+) -> None:
+    raise_descriptor_limit(settings)
+    assert not caplog.records
+    raise_descriptor_limit(Settings(max_connections=2**40))
+    assert "SEPAL_MAX_CONNECTIONS=1099511627776" in caplog.text
+
+
+@pytest.mark.parametrize("fast_route", ["on", "off"])
+@pytest.mark.parametrize("said", ["", "0", "-1", "soon", "1e3", "nan", "0.0", "\u0661"])
+async def test_a_deadline_that_is_none_is_422_and_named(
+    model_server: FakeModelServer, fast_route: str, said: str
+) -> None:
+    async with gateway(settings_for(model_server, fast_route=fast_route)) as client:
+        status, body, _ = await call(
+            client, "POST", "/iris/predict", json=IRIS, headers={"X-Request-Deadline": said}
+        )
+        assert (status, body["title"]) == (422, "Wrong values")
+        assert body["detail"].startswith("X-Request-Deadline is ")
+
+
+@pytest.mark.parametrize("fast_route", ["on", "off"])
+@pytest.mark.parametrize("coalesce", ["on", "off"])
+async def test_a_deadline_holds_and_goes_upstream_as_the_time_left(
+    model_server: FakeModelServer, fast_route: str, coalesce: str
+) -> None:
+    left: list[float] = []
+
+    async def slowly(request: aiohttp.web.Request) -> aiohttp.web.StreamResponse:
+        left.append(float(request.headers["Sepal-Time-Left"]))
+        await asyncio.sleep(0.4)
+        return model_server.answer("iris", await request.read())
+
+    model_server.respond = slowly
+    settings = settings_for(model_server, fast_route=fast_route, coalesce=coalesce, request_timeout=2)
+    async with gateway(settings) as client:
+        ask: Callable[[str], Any] = lambda said: call(  # noqa: E731
+            client, "POST", "/iris/predict", json=IRIS, headers={"X-Request-Deadline": said}
+        )
+        started = time.monotonic()
+        assert (await ask(".2"))[0] == 504
+        assert 0.15 < time.monotonic() - started < 0.39
+        assert (await ask("1"))[0] == 200
+        assert (await ask("1000"))[0] == 200
+    assert [round(seconds, 1) for seconds in left] == [0.2, 1.0, 2.0]
+
+
+async def test_what_can_not_be_answered_in_time_is_503_at_once_with_a_time_to_come_again(
+    model_server: FakeModelServer,
+) -> None:
+    async def slowly(request: aiohttp.web.Request) -> aiohttp.web.StreamResponse:
+        await asyncio.sleep(0.5)
+        return model_server.answer("iris", await request.read())
+
+    model_server.respond = slowly
+    async with gateway(settings_for(model_server, request_timeout=5)) as client:
+        assert (await call(client, "POST", "/iris/predict", json=IRIS))[0] == 200
+        first = asyncio.create_task(call(client, "POST", "/iris/predict", json=IRIS))
+        await asyncio.sleep(0.05)
+        for _ in range(3):
+            started = time.monotonic()
+            status, body, headers = await call(
+                client, "POST", "/iris/predict", json=IRIS, headers={"X-Request-Deadline": "0.1"}
+            )
+            assert time.monotonic() - started < 0.1
+            assert (status, body["title"]) == (503, "Overloaded")
+            assert headers["Retry-After"] in ("1", "2")
+        assert (await first)[0] == 200
