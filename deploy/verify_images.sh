@@ -160,9 +160,10 @@ gateway=
 stopped model-server "$model_server"
 model_server=
 
-mkdir --mode 777 "$work/bulk"
+mkdir "$work/bulk"
 cp data/Iris.csv "$work/bulk/in.csv"
-deploy/run_image.sh localhost/sepal-model-server "$work/bulk:/bulk" -- score iris /bulk/in.csv /bulk/out.csv > "$work/score.log" \
+chown -R 12345:12345 "$work/bulk"   # any user, so that it may be the one whose folder it is
+RUN_AS=12345:12345 deploy/run_image.sh localhost/sepal-model-server "$work/bulk:/bulk" -- score iris /bulk/in.csv /bulk/out.csv > "$work/score.log" \
     || fail "bulk scoring: $(tail -n 5 "$work/score.log")"
 "$bin/sepal" score iris data/Iris.csv "$work/expected.csv" > /dev/null
 cmp "$work/bulk/out.csv" "$work/expected.csv" || fail "the image scores a file in another way"
