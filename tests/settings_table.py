@@ -17,6 +17,8 @@ def default(field: FieldInfo) -> str:
     """A default as the table shows it; empty, where the description says what happens then."""
     if field.default_factory is not None or field.default in ("", (), None):
         return ""
+    if isinstance(field.default, tuple):
+        return f"`{','.join(field.default)}`"
     return f"`{field.default:.15g}`" if isinstance(field.default, int | float) else f"`{field.default}`"
 
 

@@ -12,6 +12,7 @@ from model_training.pipelines.train import train
 from model_training.recipe import load_recipes
 from sepal import errors
 from sepal.cli.commands import app
+from sepal.cli.keys import app as keys_app
 from sepal.cli.models import app as models_app
 from sepal.contracts.catalogue import load_contracts
 from sepal.errors import SepalError
@@ -129,9 +130,10 @@ def test_every_sepal_command_that_is_named_is_there(page: Path) -> None:
 
     for code in code_of(page):
         for command, argument in re.findall(r"(?:^|/)sepal (\w+) ?([\w-]*)", code):
-            assert command in {*names(app), "models"}, f"{page.name} names sepal {command}"
-            if command == "models":
-                assert argument in names(models_app), f"{page.name} names sepal models {argument}"
+            groups = {"models": models_app, "keys": keys_app}
+            assert command in {*names(app), *groups}, f"{page.name} names sepal {command}"
+            if command in groups:
+                assert argument in names(groups[command]), f"{page.name} names sepal {command} {argument}"
 
 
 def test_every_exit_code_is_documented_and_no_other() -> None:

@@ -20,10 +20,12 @@ def flush_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def write(path: Path, content: bytes) -> None:
-    """Write a file that is there whole or not at all."""
+def write(path: Path, content: bytes, mode: int | None = None) -> None:
+    """Write a file that is there whole or not at all; who may read it is settled before it has content."""
     new = path.with_name(f"{path.name}.new")
     with new.open("wb") as file:
+        if mode is not None:
+            os.fchmod(file.fileno(), mode)
         file.write(content)
         flush(file)
     new.rename(path)

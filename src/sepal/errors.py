@@ -27,6 +27,11 @@ SepalError
 ├── QueueError                the queue of jobs does not answer
 ├── DeadlineError             an X-Request-Deadline that is no time to wait
 ├── ClientGoneError           the client has hung up; nobody reads this one
+├── AccessError               a request that is not answered for who sent it
+│   ├── AuthenticationError   no key or token, or none that is good
+│   ├── MissingScopeError     a key or token that is not for this
+│   ├── RateLimitedError      too many requests
+│   └── AccessUnavailableError    who may call can't be told just now
 ├── OverloadedError           more work than can be taken on
 └── UpstreamError             the model server did not answer well
     ├── ModelServerUnavailableError    away, overloaded, or answering nonsense
@@ -34,7 +39,7 @@ SepalError
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import ClassVar
 
@@ -206,6 +211,42 @@ class ClientGoneError(SepalError):
 
     status = 499
     title = "Client closed request"
+
+
+class AccessError(SepalError):
+    """A request that is not answered for who sent it; `headers` go into the response."""
+
+    status = 403
+    title = "Forbidden"
+
+    def __init__(self, text: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(text)
+        self.headers = dict(headers or {})
+
+
+class AuthenticationError(AccessError):
+    """No key or token, or none that is good."""
+
+    status = 401
+    title = "Unauthorized"
+
+
+class MissingScopeError(AccessError):
+    """A key or token that is good, and not for this."""
+
+
+class RateLimitedError(AccessError):
+    """More requests than a key or an address may send."""
+
+    status = 429
+    title = "Too many requests"
+
+
+class AccessUnavailableError(AccessError):
+    """Who may call, or how often they have, can't be told just now."""
+
+    status = 503
+    title = "Access can't be checked"
 
 
 class OverloadedError(SepalError):

@@ -1,5 +1,6 @@
 """The one table of settings: environment variables `SEPAL_…`, explained in docs/operations.md."""
 
+import ipaddress
 import os
 from pathlib import Path
 from typing import Annotated, Literal
@@ -45,6 +46,28 @@ def _check_queue(url: str) -> str:
     return url
 
 
+def _check_networks(networks: tuple[str, ...]) -> tuple[str, ...]:
+    for network in networks:
+        ipaddress.ip_network(network)
+    return networks
+
+
+def _check_limits(url: str) -> str:
+    if url and not url.startswith(("redis://", "rediss://")):
+        raise ValueError("it begins with redis:// or rediss://, or is empty")
+    return url
+
+
+Networks = Annotated[tuple[str, ...], NoDecode, AfterValidator(_check_networks), _split(",")]
+LimitsUrl = Annotated[str, AfterValidator(_check_limits)]
+RATE = r"^([1-9]\d{0,8})/([smhd])$|^none$"
+"""A number of requests a second, minute, hour or day."""
+RateText = Annotated[str, Field(pattern=RATE)]
+Algorithm = Literal[
+    "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"
+]
+"""How a token may be signed: by a private key that the gateway does not have. So nothing with HMAC."""
+Algorithms = Annotated[tuple[Algorithm, ...], NoDecode, _split(","), Field(min_length=1)]
 Locations = Annotated[tuple[str, ...], NoDecode, AfterValidator(_check_locations), _split(",")]
 QueueUrl = Annotated[str, AfterValidator(_check_queue)]
 
@@ -270,6 +293,79 @@ class Settings(BaseSettings):
         None, description="PEM file with the certificate that the gateway shows to the model server."
     )
     upstream_tls_key: Path | None = Field(None, description="PEM file with the key of that certificate.")
+    env: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")] = Field(
+        "local",
+        description="Where this runs, such as local, staging or production. "
+        "Anywhere but in local, defaults are strict: access and limits are on.",
+    )
+    access: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="Whether requests need a key or a token. auto: on unless ENV is local. "
+        "Elsewhere than in local, off is refused.",
+    )
+    keys_file: Path | None = Field(
+        None, description="The file of the API keys. The default is DATA_DIR/keys.json."
+    )
+    token_issuer: str = Field(
+        "", description="Who issues the bearer tokens (JWT): their claim iss. Empty: none are taken."
+    )
+    token_audience: Names = Field(
+        (), description="The audiences of which a token must be for one, by commas: its claim aud."
+    )
+    token_jwks: str = Field(
+        "", description="The issuer's public keys: a JWKS file, or the https URL of one."
+    )
+    token_algorithms: Algorithms = Field(
+        ("RS256", "ES256", "EdDSA"), description="How tokens may be signed, by commas."
+    )
+    token_leeway: Annotated[float, Field(ge=0, le=300)] = Field(
+        10.0, description="Seconds that the issuer's clock may differ from ours."
+    )
+    token_jwks_cache: Seconds = Field(
+        300.0, description="Seconds after which the keys at a URL are fetched anew."
+    )
+    limits: Literal["auto", "on", "off"] = Field(
+        "auto", description="Whether it is limited how often each may call. auto: if access is on."
+    )
+    rate: RateText = Field(
+        "1000/s",
+        description="Requests of a key that has no rate of its own, or of a token's subject, "
+        "a second (/s), minute (/m), hour (/h) or day (/d); none for no limit.",
+    )
+    burst: Annotated[int, Field(ge=0, le=10**9)] = Field(
+        0, description="Of these, how many may come at once; 0 for as many as the rate's unit has."
+    )
+    address_rate: RateText = Field(
+        "50/s", description="Requests of an address without key or token; probes of health don't count."
+    )
+    failure_rate: RateText = Field(
+        "20/m", description="Requests of an address that are refused with 401; further ones get 429."
+    )
+    limits_url: LimitsUrl = Field(
+        "",
+        description="Where requests are counted, as redis://HOST:PORT/DB, for several gateways together. "
+        "By default each gateway process counts its own.",
+    )
+    limits_timeout: Annotated[float, Field(gt=0, le=5)] = Field(
+        0.1, description="Seconds that Redis may take to connect, and to answer."
+    )
+    limits_failure: Literal["open", "closed"] = Field(
+        "open",
+        description="While Redis is away: open, each process counts its own; closed, requests get 503.",
+    )
+    trusted_proxies: Networks = Field(
+        (),
+        description="Addresses or networks of proxies, by commas, whose X-Forwarded-For is believed.",
+    )
+    docs: Literal["on", "off"] = Field("on", description="Whether there are /docs and /openapi.json.")
+    cors_origins: Names = Field(
+        (),
+        description="Origins of pages, by commas, that browsers let call the gateway, "
+        "as https://app.example.",
+    )
+    hsts: Annotated[int, Field(ge=0, le=63_072_000)] = Field(
+        0, description="Seconds in the header Strict-Transport-Security; 0 for none."
+    )
 
     start_timeout: Seconds = Field(60.0, description="Seconds that `sepal serve` waits for both tiers.")
     stop_timeout: Seconds = Field(
@@ -280,6 +376,21 @@ class Settings(BaseSettings):
     def database(self) -> str:
         """SQLAlchemy URL of the registry."""
         return self.database_url or f"sqlite:///{self.data_dir.resolve() / 'database.sqlite'}"
+
+    @property
+    def access_is_on(self) -> bool:
+        """Whether requests need a key or a token."""
+        return self.env != "local" if self.access == "auto" else self.access == "on"
+
+    @property
+    def limits_are_on(self) -> bool:
+        """Whether it is limited how often each may call."""
+        return self.access_is_on if self.limits == "auto" else self.limits == "on"
+
+    @property
+    def keys(self) -> Path:
+        """The file of the API keys."""
+        return self.keys_file or self.data_dir.resolve() / "keys.json"
 
     @property
     def jobs_queue(self) -> str:

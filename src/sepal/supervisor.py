@@ -181,10 +181,11 @@ class Supervisor:
 
     def _say_ready(self) -> None:
         contract = next(iter(self._contracts.values()))
+        key = " -H 'X-API-Key: …'" if self._settings.access_is_on else ""
         self._say(
             f"Ready. Open {self._gateway.url}/docs, or try\n\n"
             f"  curl -s {self._gateway.url}/{contract.name}/predict"
-            f" -H 'Content-Type: application/json' -d '{json.dumps(contract.example)}'\n\n"
+            f" -H 'Content-Type: application/json'{key} -d '{json.dumps(contract.example)}'\n\n"
             "Ctrl-C stops both tiers."
         )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.conftest import Served
+from tests.end_to_end.conftest import Place, Served, serving
 
 pytestmark = [pytest.mark.end_to_end, pytest.mark.xdist_group("served")]
 
@@ -37,12 +37,30 @@ schemathesis.openapi.format("date-time-local", times)
 
 
 def test_every_answer_is_as_documented_and_none_is_a_500(served: Served, tmp_path: Path) -> None:
+    conforms(served.url, tmp_path, "--max-examples", "60")
+
+
+def test_with_access_on_every_answer_is_as_documented_and_none_is_given_without_a_key(
+    trained: Place, tmp_path: Path
+) -> None:
+    place = trained.beside()
+    keys = {"SEPAL_KEYS_FILE": str(tmp_path / "keys.json")}
+    place.environment.update(keys, SEPAL_ENV="production", SEPAL_FAILURE_RATE="none")
+    scopes = ("--scope", "predict", "--scope", "bulk", "--rate", "none")
+    key = place.sepal("keys", "create", "schemathesis", *scopes).stdout.strip()
+    with serving(place) as served:
+        assert served.call("/iris/jobs")[0] == 401
+        conforms(served.url, tmp_path, "--max-examples", "15", "--header", f"X-API-Key: {key}")
+
+
+def conforms(url: str, tmp_path: Path, *options: str) -> None:
+    """schemathesis finds nothing that is not as the document has it."""
     (tmp_path / "schemathesis.toml").write_text(CONFIG)
     (tmp_path / "hooks.py").write_text(HOOKS)
     run = subprocess.run(
         [
             *(sys.executable, "-m", "schemathesis.cli", "--config-file", "schemathesis.toml", "run"),
-            *(f"{served.url}/openapi.json", "--max-examples", "60", "--seed", "1"),
+            *(f"{url}/openapi.json", "--seed", "1", *options),
         ],
         cwd=tmp_path,
         env={**os.environ, "SCHEMATHESIS_HOOKS": "hooks", "PYTHONPATH": str(tmp_path)},

@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from sepal.gateway.limits import raise_descriptor_limit
+from sepal.gateway.bounds import raise_descriptor_limit
 from sepal.settings import Settings
 from tests.gateway.conftest import IRIS, FakeModelServer, call, gateway, settings_for
 

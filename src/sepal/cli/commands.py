@@ -8,6 +8,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from sepal.cli.bento import bento
+from sepal.cli.keys import app as keys_app
 from sepal.cli.models import app as models_app
 from sepal.cli.score import score
 from sepal.cli.terminal import console, say
@@ -28,6 +29,7 @@ app.command(epilog="Example: `sepal score iris flowers.csv scored.csv --proba`")
 app.command(epilog="Example: `sepal worker iris`")(worker)
 app.command(epilog="Example: `make bento`, or `sepal bento iris --export iris.bento`")(bento)
 app.add_typer(models_app, name="models", epilog="Example: `sepal models list`")
+app.add_typer(keys_app, name="keys", epilog="Example: `sepal keys create shop --scope predict`")
 
 
 def main() -> NoReturn:
@@ -104,10 +106,12 @@ def serve(
     """Start both tiers, keep them running, and stop them at Ctrl-C."""
     import asyncio
 
+    from sepal.access.safety import check
     from sepal.registry import Registry
     from sepal.supervisor import Supervisor
 
     settings = load_settings()
+    check(settings)
     contracts = load_contracts(settings.contracts_path, models or settings.models)
     with Registry.open(settings) as registry:
         registry.bring_up_to_date()

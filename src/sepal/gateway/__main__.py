@@ -1,18 +1,22 @@
 """Starts the gateway in the foreground: `python -m sepal.gateway`."""
 
+import logging
 import signal
 import ssl
 
 import uvicorn
 from fastapi import FastAPI
 
+from sepal.access.safety import remarks
 from sepal.draining import drain_on_sigterm
 from sepal.errors import told_in_one_line
 from sepal.gateway.app import create_app
+from sepal.gateway.bounds import raise_descriptor_limit
 from sepal.gateway.http_protocol import BoundedHttp
-from sepal.gateway.limits import raise_descriptor_limit
 from sepal.settings import load_settings
 from sepal.tls import check_server_files, upstream_context
+
+logger = logging.getLogger(__name__)
 
 
 def app() -> FastAPI:
@@ -23,7 +27,7 @@ def app() -> FastAPI:
 
     def begin() -> None:
         application.state.readiness.stopping = True
-        application.state.limits.close()
+        application.state.bounds.close()
 
     drain_on_sigterm(settings.drain_delay, begin)
     return application
@@ -36,6 +40,8 @@ def main() -> None:
         check_server_files(settings, "gateway")
         upstream_context(settings)
         create_app(settings)  # what is wrong is told here, and not by each worker
+    for remark in remarks(settings):
+        logger.warning(remark)
     signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it again once it has stopped
     uvicorn.run(
         f"{__package__}.__main__:app",
@@ -47,8 +53,9 @@ def main() -> None:
         ws="none",
         access_log=False,
         server_header=False,
-        proxy_headers=False,  # nothing here asks who the client is
         timeout_keep_alive=settings.keep_alive,  # type: ignore[arg-type]  # it takes parts of a second
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=list(settings.trusted_proxies),
         timeout_graceful_shutdown=round(settings.stop_timeout),
         ssl_certfile=settings.gateway_tls_certificate,
         ssl_keyfile=settings.gateway_tls_key,

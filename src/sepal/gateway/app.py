@@ -3,17 +3,20 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from importlib.metadata import version
 
 from fastapi import FastAPI
 
 from sepal import garbage
+from sepal.access.safety import check
 from sepal.contracts.catalogue import load_contracts
 from sepal.gateway import problems
-from sepal.gateway.documentation import serve_documentation
+from sepal.gateway.access import Access
+from sepal.gateway.bounds import BOUNDS, bounds_of
+from sepal.gateway.documentation import PAGE, serve_documentation
 from sepal.gateway.fast_route import Gateway, fast_routes
+from sepal.gateway.hardening import security_headers, with_cors
 from sepal.gateway.job_routes import job_routes
-from sepal.gateway.limits import LIMITS, limits_of
+from sepal.gateway.limits import Limits
 from sepal.gateway.openapi import describe_problems
 from sepal.gateway.prediction import make_predictor
 from sepal.gateway.prediction_routes import prediction_routes
@@ -23,9 +26,15 @@ from sepal.gateway.upstream import open_model_server
 from sepal.jobs.queue import JobQueue
 from sepal.settings import Settings
 
+API_VERSION = "1"
+"""Of the interface. /docs is there for everybody, so it does not tell which release this is."""
+
 
 def create_app(settings: Settings) -> FastAPI:
     """The gateway for the models that the settings name, or all. Connects to nothing until it runs."""
+    check(settings)
+    limits = Limits(settings)
+    access = Access(settings, limits)
     contracts = load_contracts(settings.contracts_path, settings.models)
     queues = {name: JobQueue(settings, name) for name in contracts}
 
@@ -39,29 +48,54 @@ def create_app(settings: Settings) -> FastAPI:
             app.state.readiness = Readiness(
                 model_server, list(contracts.values()), cache=settings.ready_cache
             )
-            app.state.limits = limits = limits_of(settings)
-            watch = asyncio.create_task(limits.watch())
+            app.state.bounds = bounds = bounds_of(settings)
+            watch = asyncio.create_task(bounds.watch())
+            app.state.limits = limits
             garbage.settle()
-            yield {LIMITS: limits}
+            yield {BOUNDS: bounds}
             watch.cancel()
             for queue in queues.values():
                 queue.close()
+            await limits.close()
 
     app = Gateway(
         title="Sepal",
         summary="Predictions of scikit-learn models.",
-        version=version("sepal"),
+        version=API_VERSION,
+        openapi_url="/openapi.json" if settings.docs == "on" else None,
         lifespan=lifespan,
         docs_url=None,  # served below
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
     )
     problems.install(app, settings.retry_after)
-    app.include_router(service_routes(contracts, lambda: app.state.readiness))
-    app.include_router(prediction_routes(contracts, lambda model: app.state.predictors[model], settings))
-    app.include_router(job_routes(contracts, queues, settings))
+    app.include_router(
+        service_routes(
+            contracts,
+            lambda: app.state.readiness,
+            docs=settings.docs == "on",
+            for_callers=access.needs("predict"),
+        )
+    )
+    app.include_router(
+        prediction_routes(contracts, lambda model: app.state.predictors[model], settings),
+        **access.needs("predict"),
+    )
+    app.include_router(job_routes(contracts, queues, settings), **access.needs("bulk"))
     if settings.fast_route == "on":
         app.fast_routes = fast_routes(app, contracts, lambda model: app.state.predictors[model], settings)
-    serve_documentation(app)
-    describe_problems(app)
+    if settings.docs == "on":
+        serve_documentation(app)
+        describe_problems(app)
+    protect(app, settings, access)
     return app
+
+
+def protect(app: Gateway, settings: Settings, access: Access) -> None:
+    """Put around all routes who may come in, and onto every answer what browsers are to do with it."""
+    if access.is_asked_for:
+        app.entrance.surround(access.around)
+    if settings.cors_origins:
+        app.entrance.surround(lambda inner: with_cors(inner, settings))
+    app.entrance.headers = security_headers(settings)
+    app.entrance.headers_at = {PAGE: security_headers(settings, page=True)}

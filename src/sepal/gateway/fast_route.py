@@ -34,18 +34,18 @@ class Gateway(FastAPI):
 
     def __init__(self, **more: Any) -> None:  # noqa: ANN401 (FastAPI's)
         super().__init__(**more)
-        self._entrance = Entrance(self._route)
+        self.entrance = Entrance(self._route)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection, or the application's life."""
         if scope["type"] == "http":
-            await self._entrance(scope, receive, send)
+            await self.entrance(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         fast = self.fast_routes.get(scope["path"]) if scope["method"] == "POST" else None
-        if fast is not None:
+        if fast is not None and context_of(scope).may("predict"):
             await fast(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)

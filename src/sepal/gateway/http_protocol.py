@@ -10,8 +10,8 @@ import re
 import time
 from typing import Any
 
+from sepal.gateway.bounds import BOUNDS, Bounds
 from sepal.gateway.joined_writes import JoinedWrites
-from sepal.gateway.limits import LIMITS, Limits
 from sepal.gateway.problems import MEDIA_TYPE
 from sepal.gateway.request_context import request_id_of
 
@@ -36,7 +36,7 @@ class BoundedHttp(JoinedWrites):
 
     def __init__(self, *given: Any, **more: Any) -> None:  # noqa: ANN401 (uvicorn's)
         super().__init__(*given, **more)
-        self.limits: Limits = self.app_state[LIMITS]
+        self.bounds: Bounds = self.app_state[BOUNDS]
         self.began: float | None = time.monotonic()
         self._in_head = True
         self._head_bytes = 0
@@ -49,10 +49,10 @@ class BoundedHttp(JoinedWrites):
         """Take a new connection, if there is room for one."""
         super().connection_made(transport)
         self.joined.lingers = self._lingers
-        self.limits.connections = self.connections  # type: ignore[assignment]  # they are all of this class
-        most = self.limits.max_connections
+        self.bounds.connections = self.connections  # type: ignore[assignment]  # they are all of this class
+        most = self.bounds.max_connections
         if len(self.connections) > most:
-            self.limits.refuse("connections")
+            self.bounds.refuse("connections")
             if len(self.connections) > most + most // 4 + 1:
                 self.transport.abort()  # those that are told of it are too many, too
             else:
@@ -67,7 +67,7 @@ class BoundedHttp(JoinedWrites):
         else:
             self._body_bytes += len(data)
         super().data_received(data)
-        if self._in_head and self._head_bytes > self.limits.max_header_bytes and self._cut_at is None:
+        if self._in_head and self._head_bytes > self.bounds.max_header_bytes and self._cut_at is None:
             self._refuse_head()
 
     def on_message_begin(self) -> None:
@@ -86,14 +86,14 @@ class BoundedHttp(JoinedWrites):
         self._in_head = False
         if self._cut_at is not None:
             return
-        most = self.limits.max_header_bytes
+        most = self.bounds.max_header_bytes
         if self._head_bytes > most and self._head_size() > most:
             self._refuse_head()
-        elif len(self.tasks) >= self.limits.max_requests and self._may_be_refused():
+        elif len(self.tasks) >= self.bounds.max_requests and self._may_be_refused():
             self._refused = True
         else:
             super().on_headers_complete()
-            if self.limits.closing:
+            if self.bounds.closing:
                 self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
@@ -110,7 +110,7 @@ class BoundedHttp(JoinedWrites):
             return
         if self._refused:
             self._refused = False
-            self.limits.refuse("requests")
+            self.bounds.refuse("requests")
             self._answer(503, "Too many requests are under way. Try again shortly.")
             self._unset_keepalive_if_required()
             self.timeout_keep_alive_task = self.loop.call_later(
@@ -122,12 +122,12 @@ class BoundedHttp(JoinedWrites):
     def send_400_response(self, msg: str) -> None:
         """Say that this is no HTTP."""
         del msg
-        self.limits.refuse("no HTTP")
+        self.bounds.refuse("no HTTP")
         self._refuse(400, "This is no valid HTTP request.")
 
     def shutdown(self) -> None:
         """Close the connection, or have it closed after the answer to what is on its way in."""
-        self.limits.closing = True
+        self.bounds.closing = True
         if self.cycle is None or self.cycle.response_complete:
             if self._head_bytes or self._cut_at is not None:
                 return
@@ -145,12 +145,12 @@ class BoundedHttp(JoinedWrites):
             if now > self._cut_at:
                 self.transport.abort()
         elif self._reads_nothing(now):
-            self.limits.refuse("slow client")
+            self.bounds.refuse("slow client")
             self.transport.abort()
         elif self.began is not None:
             if self.flow.read_paused:
                 self.began = now  # it is not the client that is slow
-            elif now - self.began > self.limits.client_timeout + self._body_bytes / _BYTES_PER_SECOND:
+            elif now - self.began > self.bounds.client_timeout + self._body_bytes / _BYTES_PER_SECOND:
                 self._give_up()
 
     def _reads_nothing(self, now: float) -> bool:
@@ -159,14 +159,14 @@ class BoundedHttp(JoinedWrites):
         if not size or size != before:
             self._unread = (size, now)
             return False
-        return now - since > self.limits.client_timeout
+        return now - since > self.bounds.client_timeout
 
     def _give_up(self) -> None:
         if not self._head_bytes:
             self.began = None
             self.transport.close()  # it has never said anything
             return
-        self.limits.refuse("slow client")
+        self.bounds.refuse("slow client")
         if self._in_head and (self.cycle is None or self.cycle.response_complete):
             self._refuse(408, "The request did not come in time.")
         else:
@@ -181,8 +181,8 @@ class BoundedHttp(JoinedWrites):
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
 
     def _refuse_head(self) -> None:
-        self.limits.refuse("head")
-        self._refuse(431, f"The head is too large: send at most {self.limits.max_header_bytes} bytes.")
+        self.bounds.refuse("head")
+        self._refuse(431, f"The head is too large: send at most {self.bounds.max_header_bytes} bytes.")
 
     def _refuse(self, status: int, detail: str) -> None:
         """Answer, take nothing more, and close once the client has had time to read it."""
@@ -194,7 +194,7 @@ class BoundedHttp(JoinedWrites):
         title, request_id = _TITLES[status], request_id_of(self.headers or ())
         problem = {"type": "about:blank", "title": title, "status": status, "detail": detail}
         body = json.dumps({**problem, "request_id": request_id}, separators=(",", ":"))
-        close = self._cut_at is not None or self.limits.closing or not self.parser.should_keep_alive()
+        close = self._cut_at is not None or self.bounds.closing or not self.parser.should_keep_alive()
         head = [
             f"HTTP/1.1 {status} {title}",
             f"content-type: {MEDIA_TYPE}",
@@ -202,7 +202,7 @@ class BoundedHttp(JoinedWrites):
             f"x-request-id: {request_id}",
         ]
         if status == 503:
-            head.append(f"retry-after: {self.limits.retry_after}")
+            head.append(f"retry-after: {self.bounds.retry_after}")
         if close:
             head.append("connection: close")
         self.transport.write("\r\n".join((*head, "", body)).encode())

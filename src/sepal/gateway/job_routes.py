@@ -42,8 +42,7 @@ def job_routes(
     contracts: Mapping[str, Contract], queues: Mapping[str, JobQueue], settings: Settings
 ) -> APIRouter:
     """The routes of all contracts, and the answer to models that do not exist."""
-    # Who may use bulk scoring is to be checked here: a dependency of this router is one of every route.
-    router = APIRouter(dependencies=[])
+    router = APIRouter()
     uploads = Uploads(settings)
     for name in contracts:
         _add_jobs(router, name, queues, settings, uploads)

@@ -1,4 +1,4 @@
-"""A FastAPI route that takes JSON of a bounded size, and nothing else."""
+"""A FastAPI route for predictions: it takes JSON of a bounded size, and nothing else."""
 
 from collections.abc import Callable, Coroutine
 from email.message import Message
@@ -9,6 +9,7 @@ from fastapi.routing import APIRoute
 from starlette.types import Message as AsgiMessage
 from starlette.types import Receive
 
+from sepal.gateway.access import require
 from sepal.gateway.request_context import context_of
 
 
@@ -20,6 +21,7 @@ def json_route(max_body_bytes: int) -> type[APIRoute]:
             handle = super().get_route_handler()
 
             async def handle_json(request: Request) -> Response:
+                require(request.scope, "predict")  # before anything of the body is read
                 if not _is_json(request.headers.get("content-type", "")):
                     raise HTTPException(415, "Send JSON, with the header Content-Type: application/json.")
                 context = context_of(request.scope)

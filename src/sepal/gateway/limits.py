@@ -1,92 +1,152 @@
-"""The bounds of one gateway process on its clients' connections, and the watch over slow ones."""
+"""How often each may call: counted in this process, or in Redis for several gateways together.
 
-import asyncio
+A sliding window, by the library `limits`. Where Redis has failed, it is left alone for a second:
+meanwhile each process counts its own, or refuses, as the settings say.
+"""
+
 import logging
-import resource
+import math
 import time
-from collections.abc import Collection
-from dataclasses import dataclass, field
-from typing import Protocol
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
+from limits import RateLimitItemPerSecond
+from limits.aio.storage import RedisStorage
+from limits.aio.strategies import SlidingWindowCounterRateLimiter as SharedLimiter
+from limits.errors import StorageError
+from limits.storage import MemoryStorage
+from limits.strategies import SlidingWindowCounterRateLimiter as OwnLimiter
+from limits.util import WindowStats
+
+from sepal.access.rates import Rate
+from sepal.errors import AccessUnavailableError, RateLimitedError
+from sepal.extras import need
 from sepal.settings import Settings
+
+if TYPE_CHECKING:
+    from redis.asyncio import BlockingConnectionPool
 
 logger = logging.getLogger(__name__)
 
-LIMITS = "sepal.limits"
-"""Where the protocol finds them in the state of the application's life."""
-
-_LONGEST_INTERVAL = 1.0
-
-_OTHER_DESCRIPTORS = 200
-"""Descriptors besides those of clients' connections and calls upstream: files, pipes, the listener."""
-
-
-class Connection(Protocol):
-    """What is asked of a client's connection here."""
-
-    def look(self, now: float) -> None:
-        """Cut it off if its client is too slow, at monotonic time `now`."""
-
-    def close_after_answer(self) -> None:
-        """Have it closed once what is under way has been answered."""
+_LEAVE_ALONE = 1.0
+"""Seconds for which Redis is not asked after it has failed."""
+_CONNECTIONS = 32
+_MOST_NAMES = 20_000
+"""Counts in one process. Addresses beyond them share one count, so that memory is bounded."""
+_OTHERS = "others"
 
 
-@dataclass(slots=True)
 class Limits:
-    """The bounds of one process, its connections, and how often each bound was met, by its name.
+    """The counts. `failures` counts questions that Redis did not answer."""
 
-    With `closing`, each connection is closed after its next answer.
-    """
+    failures = 0
 
-    max_requests: int
-    max_connections: int
-    max_header_bytes: int
-    client_timeout: float
-    retry_after: int
-    closing: bool = False
-    refused: dict[str, int] = field(default_factory=dict)
-    connections: Collection[Connection] = ()
+    def __init__(self, settings: Settings) -> None:
+        self._closed = settings.limits_failure == "closed"
+        self._memory = MemoryStorage()
+        self._own = OwnLimiter(self._memory)
+        self._pool = _pool(settings) if settings.limits_url else None
+        self._shared = _shared(settings, self._pool) if self._pool is not None else None
+        self._asked_again = float("-inf")
 
-    def refuse(self, reason: str) -> None:
-        """Count one refusal."""
-        self.refused[reason] = self.refused.get(reason, 0) + 1
+    async def hit(self, rate: Rate | None, *who: str) -> None:
+        """Count a request. RateLimitedError if it is one too many, AccessUnavailableError if closed."""
+        if rate is None:
+            return
+        item = _item(rate)
+        if self._shared is not None:
+            try:
+                if time.monotonic() >= self._asked_again:
+                    if not await self._shared.hit(item, *who):
+                        raise _too_many(rate, await self._shared.get_window_stats(item, *who), who)
+                    return
+            except (StorageError, OSError) as error:
+                self._fail(error)
+            self._refuse_if_closed()
+        who = self._room_for(who)
+        if not self._own.hit(item, *who):
+            raise _too_many(rate, self._own.get_window_stats(item, *who), who)
 
-    def close(self) -> None:
-        """Close each connection after its next answer, and those of new clients too."""
-        self.closing = True
-        for connection in self.connections:
-            connection.close_after_answer()
+    async def check(self, rate: Rate | None, *who: str) -> None:
+        """As `hit`, but nothing is counted."""
+        if rate is None:
+            return
+        item = _item(rate)
+        stats: WindowStats | None = None
+        if self._shared is not None:
+            try:
+                if time.monotonic() >= self._asked_again:
+                    stats = await self._shared.get_window_stats(item, *who)
+            except (StorageError, OSError) as error:
+                self._fail(error)
+            if stats is None:
+                self._refuse_if_closed()
+        if stats is None:
+            stats = self._own.get_window_stats(item, *self._room_for(who))
+        if stats.remaining <= 0:
+            raise _too_many(rate, stats, who)
 
-    async def watch(self) -> None:
-        """Look after slow clients until cancelled."""
-        while True:
-            await asyncio.sleep(min(_LONGEST_INTERVAL, self.client_timeout / 4))
-            now = time.monotonic()
-            for connection in tuple(self.connections):
-                connection.look(now)
+    async def close(self) -> None:
+        """Let go of Redis."""
+        if self._pool is not None:
+            await self._pool.disconnect()
+
+    def _fail(self, error: Exception) -> None:
+        self.failures += 1
+        if time.monotonic() >= self._asked_again:
+            does = "refuses requests" if self._closed else "counts its own requests"
+            logger.warning("Redis does not answer, so this process %s: %s", does, error)
+        self._asked_again = time.monotonic() + _LEAVE_ALONE
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise AccessUnavailableError("How often you have called can't be told just now. Try again.")
+
+    def _room_for(self, who: tuple[str, ...]) -> tuple[str, ...]:
+        """Who is counted: all who have a key, and others as long as there is room."""
+        if who[0] == "key" or len(self._memory.storage) < _MOST_NAMES:
+            return who
+        return who[0], _OTHERS
 
 
-def limits_of(settings: Settings) -> Limits:
-    """The bounds that the settings say."""
-    return Limits(
-        settings.max_requests,
-        settings.max_connections,
-        settings.max_header_bytes,
-        settings.client_timeout,
-        settings.retry_after,
+@lru_cache(maxsize=10_000)
+def _item(rate: Rate) -> RateLimitItemPerSecond:
+    return RateLimitItemPerSecond(rate.amount, rate.seconds, "sepal")
+
+
+def _too_many(rate: Rate, stats: WindowStats, who: tuple[str, ...]) -> RateLimitedError:
+    """The refusal, with the headers of draft-ietf-httpapi-ratelimit-headers-10 and RFC 9110."""
+    wait = max(1, math.ceil(stats.reset_time - time.time()))
+    return RateLimitedError(
+        f"Too many requests: the limit is {rate}. Try again in {wait} second{'s' if wait > 1 else ''}.",
+        {
+            "Retry-After": str(wait),
+            "RateLimit-Policy": f'"{who[0]}";q={rate.amount};w={rate.seconds}',
+            "RateLimit": f'"{who[0]}";r={max(0, stats.remaining)};t={wait}',
+        },
     )
 
 
-def raise_descriptor_limit(settings: Settings) -> None:
-    """Let this process open as many files as the system allows it; warn if that is too few."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    needed = settings.max_connections + settings.upstream_connections + _OTHER_DESCRIPTORS
-    if most not in (resource.RLIM_INFINITY, -1) and needed > most:
-        logger.warning(
-            "the system lets a process open %d files, and SEPAL_MAX_CONNECTIONS=%d needs %d: "
-            "raise the limit (ulimit -n), or lower the setting",
-            most,
-            settings.max_connections,
-            needed,
-        )
+def _pool(settings: Settings) -> "BlockingConnectionPool":
+    """Connections to Redis that are given up soon, and never tried twice for one request."""
+    redis = need("redis.asyncio", "redis")
+    pool: BlockingConnectionPool = redis.BlockingConnectionPool.from_url(
+        settings.limits_url,
+        max_connections=_CONNECTIONS,
+        timeout=settings.limits_timeout,
+        socket_timeout=settings.limits_timeout,
+        socket_connect_timeout=settings.limits_timeout,
+        retry=need("redis.asyncio.retry", "redis").Retry(need("redis.backoff", "redis").NoBackoff(), 0),
+    )
+    return pool
+
+
+def _shared(settings: Settings, pool: "BlockingConnectionPool") -> SharedLimiter:
+    storage = RedisStorage(
+        settings.limits_url,
+        wrap_exceptions=True,
+        implementation="redispy",
+        key_prefix="sepal",
+        connection_pool=pool,  # type: ignore[arg-type]  # it is documented, its type is not
+    )
+    return SharedLimiter(storage)

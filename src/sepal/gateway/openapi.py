@@ -18,7 +18,7 @@ def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
             "content": {
                 MEDIA_TYPE: {"schema": {"$ref": f"{_SCHEMAS}Problem"}, "example": _example(status)}
             },
-            **({"headers": _RETRY_AFTER} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}),
+            **({"headers": _HEADERS[status]} if status in _HEADERS else {}),
         }
         for status in statuses
     }
@@ -53,6 +53,9 @@ def describe_problems(app: FastAPI) -> None:
 
 
 _DETAILS = {
+    401: "Send the header X-API-Key with your key.",
+    403: "This needs a key or token with the scope predict; yours has bulk.",
+    429: "Too many requests: the limit is 100 requests a second. Try again in 1 second.",
     400: "The body is no JSON: Expecting value at character 0.",
     413: "10001 rows are too many: send at most 10000.",
     415: "Send JSON, with the header Content-Type: application/json.",
@@ -61,3 +64,20 @@ _DETAILS = {
     504: "The model server did not answer in time. Try again, with fewer rows.",
 }
 _RETRY_AFTER = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}}
+_HEADERS: dict[int, dict[str, Any]] = {
+    401: {
+        "WWW-Authenticate": {"description": "What may be sent to come in.", "schema": {"type": "string"}}
+    },
+    429: {
+        **_RETRY_AFTER,
+        "RateLimit-Policy": {
+            "description": "Requests that are allowed (`q`) in a window of `w` seconds.",
+            "schema": {"type": "string"},
+        },
+        "RateLimit": {
+            "description": "Requests that remain (`r`), and seconds until there are more (`t`).",
+            "schema": {"type": "string"},
+        },
+    },
+    503: _RETRY_AFTER,
+}

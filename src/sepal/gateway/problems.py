@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
-from sepal.errors import SepalError
+from sepal.errors import AccessError, SepalError
 from sepal.gateway.request_context import context_of
 
 logger = logging.getLogger(__name__)
@@ -63,6 +63,8 @@ def install(app: FastAPI, retry_after: int) -> None:
         detail = str(error.detail)
         if detail in _GENERIC:
             detail = _GENERIC[detail].format(method=request.method, **(error.headers or {}))
+            if request.app.openapi_url is None:
+                detail = detail.removesuffix(" Visit /docs.")
         return problem(request.scope, error.status_code, None, detail, headers=error.headers)
 
     async def invalid(request: Request, error: Exception) -> Response:
@@ -80,7 +82,7 @@ def install(app: FastAPI, retry_after: int) -> None:
 
 def known(scope: Scope, error: SepalError, retry_after: int) -> Response:
     """One of our own errors as a response."""
-    headers = {}
+    headers = dict(error.headers) if isinstance(error, AccessError) else {}
     if error.status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = str(_whole_seconds(error.retry_after) or retry_after)
     return problem(scope, error.status, error.title, str(error), headers=headers)

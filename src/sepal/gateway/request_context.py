@@ -27,7 +27,8 @@ class RequestContext:
     """One request: its id, which is the client's `X-Request-ID` if that is sound, and when it came.
 
     `body_bytes` is how long its body is, as far as it says; `encoding` how that is compressed;
-    `deadline` its `X-Request-Deadline`, as it was sent.
+    `deadline` its `X-Request-Deadline`, as it was sent. `key_id` is the id of its key, or its
+    token's subject; `scopes` what it may do: None if access is off, nothing if nobody sent it.
     """
 
     request_id: str
@@ -36,6 +37,8 @@ class RequestContext:
     encoding: bytes = b""
     deadline: bytes | None = None
     cycle: object = None
+    key_id: str | None = None
+    scopes: frozenset[str] | None = None
 
     def gone(self) -> bool:
         """Whether the client has hung up, as far as uvicorn knows; asking costs no turn of the loop."""
@@ -44,6 +47,15 @@ class RequestContext:
     def unread(self) -> bool:
         """Whether much of the body has not come in yet, or nobody knows how much."""
         return getattr(self.cycle, "more_body", False) and not 0 < self.body_bytes <= _LITTLE
+
+    def may(self, name: str) -> bool:
+        """Whether whoever sent it may do what needs this scope."""
+        return self.scopes is None or name in self.scopes
+
+    @property
+    def is_from_a_stranger(self) -> bool:
+        """Whether access is on, and nobody is known to have sent it."""
+        return self.scopes is not None and self.key_id is None
 
 
 def open_context(scope: Scope, receive: Receive) -> RequestContext:

@@ -1,13 +1,14 @@
 """The routes about the gateway itself: welcome, health, and what it serves."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from sepal.contracts import Contract
 from sepal.gateway.readiness import ModelReadiness, Readiness
+from sepal.gateway.request_context import context_of
 
 
 class Welcome(BaseModel):
@@ -26,7 +27,11 @@ class Health(BaseModel):
     """Whether every model answers, and which does not."""
 
     status: Literal["ready", "not ready"]
-    models: dict[str, ModelReadiness]
+    models: dict[str, ModelReadiness] | None = Field(
+        None,
+        description="Each model. Left out for those who need a key and have not sent one.",
+        exclude_if=lambda models: models is None,
+    )
 
 
 class FeatureDescription(BaseModel):
@@ -50,24 +55,33 @@ class ModelDescription(BaseModel):
     readiness: ModelReadiness
 
 
-def service_routes(contracts: dict[str, Contract], readiness: Callable[[], Readiness]) -> APIRouter:
-    """`/`, `/livez`, `/readyz`, `/healthz` and `/models`."""
+def service_routes(
+    contracts: dict[str, Contract],
+    readiness: Callable[[], Readiness],
+    *,
+    docs: bool = True,
+    for_callers: Mapping[str, Any] | None = None,
+) -> APIRouter:
+    """`/`, `/livez`, `/readyz`, `/healthz` and `/models`; `for_callers` has what the last one needs."""
     router = APIRouter(tags=["service"])
 
     @router.get("/", summary="Welcome")
     async def welcome() -> Welcome:
+        if not docs:
+            return Welcome(message="This is Sepal.")
         return Welcome(message=f"Sepal serves {', '.join(contracts)}. Visit /docs to try.")
 
     @router.get("/livez", summary="Is this process alive?")
     async def livez() -> Life:
         return Life()
 
-    async def health(response: Response) -> Health:
+    async def health(request: Request, response: Response) -> Health:
         models = await readiness().check()
+        told = None if context_of(request.scope).is_from_a_stranger else models
         if all(model.ready for model in models.values()):
-            return Health(status="ready", models=models)
+            return Health(status="ready", models=told)
         response.status_code = 503
-        return Health(status="not ready", models=models)
+        return Health(status="not ready", models=told)
 
     not_ready: dict[int | str, dict[str, Any]] = {
         503: {"model": Health, "description": "A model does not answer"}
@@ -77,7 +91,7 @@ def service_routes(contracts: dict[str, Contract], readiness: Callable[[], Readi
             health
         )
 
-    @router.get("/models", summary="The models that are served")
+    @router.get("/models", summary="The models that are served", **(for_callers or {}))
     async def models() -> list[ModelDescription]:
         ready = await readiness().check()
         return [describe(contract, ready[contract.name]) for contract in contracts.values()]

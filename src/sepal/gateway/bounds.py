@@ -1,0 +1,92 @@
+"""The bounds of one gateway process on its clients' connections, and the watch over slow ones."""
+
+import asyncio
+import logging
+import resource
+import time
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from sepal.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+BOUNDS = "sepal.bounds"
+"""Where the protocol finds them in the state of the application's life."""
+
+_LONGEST_INTERVAL = 1.0
+
+_OTHER_DESCRIPTORS = 200
+"""Descriptors besides those of clients' connections and calls upstream: files, pipes, the listener."""
+
+
+class Connection(Protocol):
+    """What is asked of a client's connection here."""
+
+    def look(self, now: float) -> None:
+        """Cut it off if its client is too slow, at monotonic time `now`."""
+
+    def close_after_answer(self) -> None:
+        """Have it closed once what is under way has been answered."""
+
+
+@dataclass(slots=True)
+class Bounds:
+    """The bounds of one process, its connections, and how often each bound was met, by its name.
+
+    With `closing`, each connection is closed after its next answer.
+    """
+
+    max_requests: int
+    max_connections: int
+    max_header_bytes: int
+    client_timeout: float
+    retry_after: int
+    closing: bool = False
+    refused: dict[str, int] = field(default_factory=dict)
+    connections: Collection[Connection] = ()
+
+    def refuse(self, reason: str) -> None:
+        """Count one refusal."""
+        self.refused[reason] = self.refused.get(reason, 0) + 1
+
+    def close(self) -> None:
+        """Close each connection after its next answer, and those of new clients too."""
+        self.closing = True
+        for connection in self.connections:
+            connection.close_after_answer()
+
+    async def watch(self) -> None:
+        """Look after slow clients until cancelled."""
+        while True:
+            await asyncio.sleep(min(_LONGEST_INTERVAL, self.client_timeout / 4))
+            now = time.monotonic()
+            for connection in tuple(self.connections):
+                connection.look(now)
+
+
+def bounds_of(settings: Settings) -> Bounds:
+    """The bounds that the settings say."""
+    return Bounds(
+        settings.max_requests,
+        settings.max_connections,
+        settings.max_header_bytes,
+        settings.client_timeout,
+        settings.retry_after,
+    )
+
+
+def raise_descriptor_limit(settings: Settings) -> None:
+    """Let this process open as many files as the system allows it; warn if that is too few."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    needed = settings.max_connections + settings.upstream_connections + _OTHER_DESCRIPTORS
+    if most not in (resource.RLIM_INFINITY, -1) and needed > most:
+        logger.warning(
+            "the system lets a process open %d files, and SEPAL_MAX_CONNECTIONS=%d needs %d: "
+            "raise the limit (ulimit -n), or lower the setting",
+            most,
+            settings.max_connections,
+            needed,
+        )
