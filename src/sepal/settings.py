@@ -14,6 +14,7 @@ from sepal.errors import ConfigurationError
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 def _split(separator: str) -> BeforeValidator:
@@ -68,6 +69,15 @@ Algorithm = Literal[
 ]
 """How a token may be signed: by a private key that the gateway does not have. So nothing with HMAC."""
 Algorithms = Annotated[tuple[Algorithm, ...], NoDecode, _split(","), Field(min_length=1)]
+
+
+def _check_endpoint(url: str) -> str:
+    if url and not url.startswith(("http://", "https://")):
+        raise ValueError("an endpoint begins with http:// or https://")
+    return url
+
+
+Endpoint = Annotated[str, AfterValidator(_check_endpoint)]
 Locations = Annotated[tuple[str, ...], NoDecode, AfterValidator(_check_locations), _split(",")]
 QueueUrl = Annotated[str, AfterValidator(_check_queue)]
 
@@ -365,6 +375,37 @@ class Settings(BaseSettings):
     )
     hsts: Annotated[int, Field(ge=0, le=63_072_000)] = Field(
         0, description="Seconds in the header Strict-Transport-Security; 0 for none."
+    )
+    log_format: Literal["json", "console"] = Field(
+        "json", description="How lines of the log look: one JSON object each, or text for people."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info",
+        description="The least that is logged. Above info only requests that failed here have a line.",
+    )
+    log_payloads: Share = Field(
+        0.0, description="Share of the requests whose bodies and answers are logged, from 0 to 1."
+    )
+    metrics_port: Port | None = Field(
+        None,
+        description="Port of the gateway's metrics, to keep them off its own. "
+        "By default they are at /metrics of GATEWAY_PORT.",
+    )
+    model_server_metrics_port: Port | None = Field(
+        None,
+        description="Port of the model server's metrics. "
+        "By default they are at /metrics of MODEL_SERVER_PORT.",
+    )
+    metrics_host: str = Field(
+        "", description="Address of both ports of metrics. The default is the tier's own address."
+    )
+    traces_endpoint: Endpoint = Field(
+        "",
+        description="Where traces go over OTLP/HTTP, such as http://127.0.0.1:4318. "
+        "The default is OTEL_EXPORTER_OTLP_ENDPOINT; without it nothing is traced.",
+    )
+    traces_sample: Share = Field(
+        1.0, description="Share of the requests that are traced, where the caller has not decided it."
     )
 
     start_timeout: Seconds = Field(60.0, description="Seconds that `sepal serve` waits for both tiers.")

@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -126,21 +127,32 @@ def serving(
     """`sepal serve` from the line that says it is ready to its clean end: no process and no port left."""
     process = place.start("serve", *arguments)
     url = f"http://127.0.0.1:{place.environment['SEPAL_GATEWAY_PORT']}"
-    try:
+    seen: list[str] = []
+    ready = threading.Event()
+
+    def read() -> None:
+        """Read on to the end: the log has a line for each request, and a pipe holds a few hundred."""
         assert process.stdout is not None
-        seen = []
-        for line in process.stdout:
-            seen.append(line)
-            if until in line:
-                break
-        else:
+        with process.stdout:
+            for line in process.stdout:
+                seen.append(line)
+                if until in line:
+                    ready.set()
+        ready.set()
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    try:
+        ready.wait()
+        if not any(until in line for line in seen):
             pytest.fail("sepal serve ended:\n" + "".join(seen))
         yield Served(place, url, process)
         processes = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
         process.send_signal(stop)
-        output, _ = process.communicate(timeout=30)
+        process.wait(timeout=30)
+        reader.join(timeout=30)
         assert process.returncode == 0
-        assert "Stopped." in output
+        assert "Stopped.\n" in seen
         _, alive = psutil.wait_procs(processes, timeout=5)
         assert not [left for left in alive if left.status() != psutil.STATUS_ZOMBIE]
         for tier in ("GATEWAY", "MODEL_SERVER"):
@@ -154,7 +166,8 @@ def serving(
                 psutil.Process(process.pid),
             ]:
                 child.kill()
-            process.communicate()
+            process.wait()
+        reader.join()
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ from sepal.contracts.catalogue import load_contracts
 from sepal.gateway.app import create_app
 from sepal.gateway.http_protocol import BoundedHttp
 from sepal.settings import Settings
+from sepal.telemetry.logs import Log
 
 IRIS = {"SepalLengthCm": 5, "SepalWidthCm": 2, "PetalLengthCm": 3, "PetalWidthCm": 4}
 RIDE = {"PULocationID": 10, "DOLocationID": 50, "trip_distance": 40}
@@ -97,11 +98,13 @@ async def model_server() -> AsyncIterator[FakeModelServer]:
 
 
 @asynccontextmanager
-async def gateway(settings: Settings, keep_alive: float = 75) -> AsyncIterator[aiohttp.ClientSession]:
+async def gateway(
+    settings: Settings, keep_alive: float = 75, log: Log | None = None
+) -> AsyncIterator[aiohttp.ClientSession]:
     """The gateway of these settings on a free port; a session with its base URL."""
     server = uvicorn.Server(
         uvicorn.Config(
-            create_app(settings),
+            create_app(settings, log),
             port=0,
             http=BoundedHttp,
             ws="none",

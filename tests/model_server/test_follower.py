@@ -68,6 +68,7 @@ def test_a_new_champion_answers_soon_after_its_promotion(
     assert comes(lambda: answering(models) == 2, within=2.0)
     assert models.status() == {"iris": {"version": "rand_forest_2"}}
     assert models.version_names("iris") == {1: "log_reg_1", 2: "rand_forest_2"}
+    assert models.swaps == {"iris": 1}
     expected = proven.pipeline.predict_proba(ROWS)
     assert np.allclose(models.score("iris", ROWS)[:, 2:], expected, rtol=0, atol=1e-12)
 

@@ -11,7 +11,7 @@ from sepal.cli.bento import bento
 from sepal.cli.keys import app as keys_app
 from sepal.cli.models import app as models_app
 from sepal.cli.score import score
-from sepal.cli.terminal import console, say
+from sepal.cli.terminal import console, say, say_aside
 from sepal.cli.training import champion_of, train_version
 from sepal.cli.worker import worker
 from sepal.contracts.catalogue import load_contracts
@@ -120,4 +120,4 @@ def serve(
     for model in contracts if train_missing else ():
         if champion_of(settings, model) is None:
             train_version(settings, model)
-    asyncio.run(Supervisor(settings, contracts, say, worker=worker).run())
+    asyncio.run(Supervisor(settings, contracts, say_aside, worker=worker).run())

@@ -1,6 +1,7 @@
 """Starts the gateway in the foreground: `python -m sepal.gateway`."""
 
 import logging
+import os
 import signal
 import ssl
 
@@ -14,6 +15,8 @@ from sepal.gateway.app import create_app
 from sepal.gateway.bounds import raise_descriptor_limit
 from sepal.gateway.http_protocol import BoundedHttp
 from sepal.settings import load_settings
+from sepal.telemetry import sharing
+from sepal.telemetry.logs import log_of_process
 from sepal.tls import check_server_files, upstream_context
 
 logger = logging.getLogger(__name__)
@@ -23,7 +26,7 @@ def app() -> FastAPI:
     """The application of one worker, which is made in the worker's event loop."""
     settings = load_settings()
     raise_descriptor_limit(settings)
-    application = create_app(settings)
+    application = create_app(settings, log_of_process(settings))
 
     def begin() -> None:
         application.state.readiness.stopping = True
@@ -40,8 +43,10 @@ def main() -> None:
         check_server_files(settings, "gateway")
         upstream_context(settings)
         create_app(settings)  # what is wrong is told here, and not by each worker
+    log_of_process(settings)
     for remark in remarks(settings):
         logger.warning(remark)
+    os.environ |= sharing.environment_for(settings.gateway_workers)
     signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it again once it has stopped
     uvicorn.run(
         f"{__package__}.__main__:app",
@@ -52,6 +57,7 @@ def main() -> None:
         http=BoundedHttp,
         ws="none",
         access_log=False,
+        log_config=None,
         server_header=False,
         timeout_keep_alive=settings.keep_alive,  # type: ignore[arg-type]  # it takes parts of a second
         proxy_headers=bool(settings.trusted_proxies),

@@ -17,48 +17,56 @@ from sepal.gateway.fast_route import Gateway, fast_routes
 from sepal.gateway.hardening import security_headers, with_cors
 from sepal.gateway.job_routes import job_routes
 from sepal.gateway.limits import Limits
+from sepal.gateway.observation import Observation, metrics_routes
 from sepal.gateway.openapi import describe_problems
-from sepal.gateway.prediction import make_predictor
+from sepal.gateway.prediction import make_predictor, prediction_path
 from sepal.gateway.prediction_routes import prediction_routes
 from sepal.gateway.readiness import Readiness
 from sepal.gateway.service_routes import service_routes
 from sepal.gateway.upstream import open_model_server
 from sepal.jobs.queue import JobQueue
 from sepal.settings import Settings
+from sepal.telemetry.logs import Log
 
 API_VERSION = "1"
 """Of the interface. /docs is there for everybody, so it does not tell which release this is."""
 
 
-def create_app(settings: Settings) -> FastAPI:
-    """The gateway for the models that the settings name, or all. Connects to nothing until it runs."""
+def create_app(settings: Settings, log: Log | None = None) -> FastAPI:
+    """The gateway for the models that the settings name, or all. Connects to nothing until it runs.
+
+    Without a `log` no line is written for each request.
+    """
     check(settings)
     limits = Limits(settings)
     access = Access(settings, limits)
     contracts = load_contracts(settings.contracts_path, settings.models)
     queues = {name: JobQueue(settings, name) for name in contracts}
+    observation = Observation(settings, log)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, object]]:
-        async with open_model_server(settings) as model_server:
-            app.state.predictors = {
-                name: make_predictor(contract, model_server, settings)
-                for name, contract in contracts.items()
-            }
-            app.state.readiness = Readiness(
-                model_server, list(contracts.values()), cache=settings.ready_cache
-            )
-            app.state.bounds = bounds = bounds_of(settings)
-            watch = asyncio.create_task(bounds.watch())
-            app.state.limits = limits
-            garbage.settle()
-            yield {BOUNDS: bounds}
-            watch.cancel()
-            for queue in queues.values():
-                queue.close()
-            await limits.close()
+        with observation.running() as calls:
+            async with open_model_server(settings, calls) as model_server:
+                app.state.predictors = {
+                    name: make_predictor(contract, model_server, settings, observation.metrics)
+                    for name, contract in contracts.items()
+                }
+                app.state.readiness = Readiness(
+                    model_server, list(contracts.values()), cache=settings.ready_cache
+                )
+                app.state.limits = limits
+                app.state.bounds = bounds = bounds_of(settings)
+                watch = asyncio.create_task(bounds.watch())
+                garbage.settle()
+                yield {BOUNDS: bounds}
+                watch.cancel()
+                for queue in queues.values():
+                    queue.close()
+                await limits.close()
 
     app = Gateway(
+        observation.recorder,
         title="Sepal",
         summary="Predictions of scikit-learn models.",
         version=API_VERSION,
@@ -77,11 +85,17 @@ def create_app(settings: Settings) -> FastAPI:
             for_callers=access.needs("predict"),
         )
     )
+    app.include_router(metrics_routes(settings, observation.text), **access.needs("admin"))
     app.include_router(
         prediction_routes(contracts, lambda model: app.state.predictors[model], settings),
         **access.needs("predict"),
     )
     app.include_router(job_routes(contracts, queues, settings), **access.needs("bulk"))
+    observation.recorder.paths = frozenset(
+        prediction_path(contract, probabilities)
+        for contract in contracts.values()
+        for probabilities in (False, True)[: 1 + contract.target.has_probabilities]
+    )
     if settings.fast_route == "on":
         app.fast_routes = fast_routes(app, contracts, lambda model: app.state.predictors[model], settings)
     if settings.docs == "on":

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from typing import Literal
 
 from sepal.errors import ModelServerUnavailableError, UpstreamError
+from sepal.telemetry.correlation import CURRENT
 
 logger = logging.getLogger(__name__)
 
@@ -91,6 +92,7 @@ class Breaker:
         logger.warning("the model server answers again")
 
     async def _recover(self, then: State) -> None:
+        CURRENT.set(None)  # it is for no one request
         while True:
             if self._probes:
                 pause = min(PAUSE * 2 ** min(self._probes - 1, 10), LONGEST_PAUSE)

@@ -13,7 +13,9 @@ from typing import Protocol
 from sepal.errors import ClientGoneError, ModelServerTimeoutError, OverloadedError
 from sepal.gateway.answers import Answers
 from sepal.gateway.pace import Pace
+from sepal.gateway.request_context import CallContext
 from sepal.gateway.waiting import Deadlines, Gone, Request, Slice, keys_of_slices
+from sepal.telemetry.correlation import CURRENT
 
 
 class Send(Protocol):
@@ -194,6 +196,11 @@ class Coalescer:
 
     async def _call(self, slices: list[Slice], body: bytes, keys: bytes) -> None:
         n_rows, started = len(body) // self._row_bytes, time.monotonic()
+        contexts = [part.request.context for part in slices]
+        CURRENT.set(CallContext(contexts))
+        sent = time.perf_counter()
+        for context in contexts:
+            context.sent = context.sent or sent
         try:
             answers = await self._send(body, keys, max([part.request.deadline for part in slices]))
         except Exception as error:  # noqa: BLE001 (whatever it is, it is the callers')
@@ -203,6 +210,10 @@ class Coalescer:
             for part in slices:
                 part.request.finish(error)
             return
+        finally:
+            answered = time.perf_counter()
+            for context in contexts:
+                context.answered = answered
         self._pace.learn(n_rows, time.monotonic() - started)
         at = 0
         for part in slices:

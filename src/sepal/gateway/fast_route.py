@@ -22,6 +22,7 @@ from sepal.gateway.answers import Formatter, formatter
 from sepal.gateway.deadline import patience
 from sepal.gateway.entrance import Entrance
 from sepal.gateway.prediction import Predictor, prediction_path
+from sepal.gateway.recorder import Recorder
 from sepal.gateway.request_context import context_of
 from sepal.gateway.trial_key import trial_key
 from sepal.settings import Settings
@@ -32,9 +33,9 @@ class Gateway(FastAPI):
 
     fast_routes: Mapping[str, ASGIApp] = {}
 
-    def __init__(self, **more: Any) -> None:  # noqa: ANN401 (FastAPI's)
+    def __init__(self, recorder: Recorder, **more: Any) -> None:  # noqa: ANN401 (FastAPI's)
         super().__init__(**more)
-        self.entrance = Entrance(self._route)
+        self.entrance = Entrance(self._route, recorder)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection, or the application's life."""
@@ -62,6 +63,7 @@ def fast_routes(
     return {
         prediction_path(contract, probabilities): FastRoute(
             declared,
+            prediction_path(contract, probabilities),
             contract,
             partial(predictor, contract.name),
             formatter(contract, probabilities=probabilities),
@@ -78,12 +80,14 @@ class FastRoute:
     def __init__(
         self,
         declared: ASGIApp,
+        path: str,
         contract: Contract,
         predictor: Callable[[], Predictor],
         format_answers: Formatter,
         settings: Settings,
     ) -> None:
         self._declared = declared
+        self._path = path
         self._predictor = predictor
         self._format = format_answers
         self._settings = settings
@@ -106,6 +110,8 @@ class FastRoute:
             await self._declared(scope, _again(received, receive), send)
             return
         many = body.startswith(b"[")
+        context = context_of(scope)
+        context.endpoint, context.validating = self._path, time.perf_counter()
         try:
             rows: Sequence[Features] = self._many(body) if many else (self._one(body),)
         except ValidationError:

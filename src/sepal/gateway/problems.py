@@ -2,6 +2,7 @@
 
 import logging
 import math
+import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -82,6 +83,7 @@ def install(app: FastAPI, retry_after: int) -> None:
 
 def known(scope: Scope, error: SepalError, retry_after: int) -> Response:
     """One of our own errors as a response."""
+    context_of(scope).error = _reason(error)
     headers = dict(error.headers) if isinstance(error, AccessError) else {}
     if error.status == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = str(_whole_seconds(error.retry_after) or retry_after)
@@ -108,17 +110,35 @@ def problem(
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """One problem document as a response."""
+    context = context_of(scope)
+    context.error = context.error or _REASONS.get(status, f"status_{status}")
     document = Problem(
         title=title or HTTPStatus(status).phrase,
         status=status,
         detail=detail,
-        request_id=context_of(scope).request_id,
+        request_id=context.request_id,
         errors=errors,
     )
     return JSONResponse(
         document.model_dump(exclude_none=True), status, headers=dict(headers or {}), media_type=MEDIA_TYPE
     )
 
+
+def _reason(error: SepalError) -> str:
+    """One of our own errors in a word or two, for the log and the metrics: `model_server_timeout`."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", type(error).__name__.removesuffix("Error")).lower()
+
+
+_REASONS = {
+    400: "bad_request",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "too_large",
+    415: "wrong_media_type",
+    422: "wrong_values",
+    500: "internal_error",
+}
+"""What the log and the metrics call other problems."""
 
 _GENERIC = {
     "There was an error parsing the body": "The body can't be read as JSON.",

@@ -13,6 +13,7 @@ from sepal.contracts import Contract, wire
 from sepal.errors import ModelServerTimeoutError, ModelServerUnavailableError
 from sepal.gateway.answers import Answers
 from sepal.gateway.breaker import Breaker
+from sepal.gateway.calls import CallRecorder
 from sepal.gateway.retries import RetryBudget
 from sepal.settings import Settings
 from sepal.tls import upstream_context
@@ -45,9 +46,10 @@ class _NothingAnsweredError(ModelServerUnavailableError):
 class ModelServer:
     """Scores rows by calling the model server. It may be away: the breaker finds out when it is back."""
 
-    def __init__(self, session: aiohttp.ClientSession, settings: Settings) -> None:
+    def __init__(self, session: aiohttp.ClientSession, settings: Settings, recorder: CallRecorder) -> None:
         self._session = session
         self._url = settings.upstream
+        self._recorder = recorder
         self._longest = settings.request_timeout
         self._connect = settings.connect_timeout
         self._retries = RetryBudget(settings.retry_budget)
@@ -104,9 +106,16 @@ class ModelServer:
         }
         n_rows = len(rows) // (len(contract.columns) * wire.ITEM_BYTES)
         n_bytes = n_rows * contract.answer_width * wire.ITEM_BYTES
+        path = f"/{contract.name}/score"
+        with self._recorder.call(contract.name, path, n_rows) as names:
+            return await self._exchange(contract, path, rows + keys, n_bytes, headers | names, left)
+
+    async def _exchange(
+        self, contract: Contract, path: str, body: bytes, n_bytes: int, headers: dict[str, str], left: float
+    ) -> Answers:
         full_time = left >= self._longest * _FULL_TIME
-        more: Any = {"data": rows + keys, "headers": headers}
-        async with self._call("POST", f"/{contract.name}/score", left, full_time, **more) as response:
+        more: Any = {"data": body, "headers": headers}
+        async with self._call("POST", path, left, full_time, **more) as response:
             if response.content_type != wire.MEDIA_TYPE or response.content_length != n_bytes:
                 self.breaker.failed()
                 raise _nonsense(f"{response.content_type} of {response.content_length} bytes")
@@ -166,7 +175,7 @@ class ModelServer:
 
 
 @asynccontextmanager
-async def open_model_server(settings: Settings) -> AsyncIterator[ModelServer]:
+async def open_model_server(settings: Settings, recorder: CallRecorder) -> AsyncIterator[ModelServer]:
     """A client with the pool and the deadlines that the settings say."""
     connector = aiohttp.TCPConnector(
         limit=settings.upstream_connections, keepalive_timeout=_KEEP_ALIVE, ssl=upstream_context(settings)
@@ -176,7 +185,7 @@ async def open_model_server(settings: Settings) -> AsyncIterator[ModelServer]:
         auto_decompress=False,
         cookie_jar=aiohttp.DummyCookieJar(),
     ) as session:
-        model_server = ModelServer(session, settings)
+        model_server = ModelServer(session, settings, recorder)
         try:
             yield model_server
         finally:

@@ -11,6 +11,7 @@ from math import nan
 from sepal.contracts import wire
 from sepal.errors import ModelServerTimeoutError
 from sepal.gateway.answers import Answers, joined
+from sepal.gateway.request_context import RequestContext, current_request
 
 Gone = Callable[[], bool]
 """Whether the client that asked has hung up."""
@@ -29,6 +30,7 @@ class Request:
     future: "asyncio.Future[Answers] | None"
     gone: Gone
     key: float | None = None
+    context: RequestContext = field(default_factory=current_request)
     taken: int = 0
     missing: int = 0
     parts: dict[int, Answers] = field(default_factory=dict)

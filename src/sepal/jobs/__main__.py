@@ -2,12 +2,12 @@
 
 import logging
 import signal
-import sys
 from collections.abc import Sequence
 
 from sepal.contracts.catalogue import load_contracts
 from sepal.errors import told_in_one_line
 from sepal.settings import load_settings
+from sepal.telemetry.logs import log_of_process
 
 
 def main(models: Sequence[str] = ()) -> None:
@@ -15,16 +15,13 @@ def main(models: Sequence[str] = ()) -> None:
     from sepal.jobs.worker import Worker
 
     settings = load_settings()
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    worker = Worker(settings, load_contracts(settings.contracts_path, models or settings.models), _say)
+    log = log_of_process(settings)
+    contracts = load_contracts(settings.contracts_path, models or settings.models)
+    worker = Worker(settings, contracts, logging.getLogger(__package__).info)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: worker.stop())
     worker.work()
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
+    log.writer.close()
 
 
 if __name__ == "__main__":

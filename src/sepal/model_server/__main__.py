@@ -6,6 +6,8 @@ import sys
 
 from sepal.errors import told_in_one_line
 from sepal.settings import load_settings
+from sepal.telemetry import sharing
+from sepal.telemetry.logs import SERVES_VARIABLE
 from sepal.tls import check_server_files
 
 KEEP_ALIVE = 75
@@ -28,7 +30,9 @@ def main() -> None:
     if settings.model_server_tls_client_ca is not None:
         command += ["--ssl-ca-certs", str(settings.model_server_tls_client_ca)]
         command += ["--ssl-cert-reqs", str(ssl.CERT_REQUIRED.value)]
-    os.execve(sys.executable, command, {**os.environ, **settings.bentoml_environment})  # noqa: S606 (no shell)
+    environment = settings.bentoml_environment | sharing.environment_for(settings.model_server_workers)
+    environment[SERVES_VARIABLE] = "yes"
+    os.execve(sys.executable, command, {**os.environ, **environment})  # noqa: S606 (no shell)
 
 
 if __name__ == "__main__":

@@ -37,6 +37,8 @@ class Models:
         self._trials_refused: dict[str, tuple[Trial, str]] = {}
         self._changing = threading.Lock()
         self._names: dict[str, dict[int, str]] = {name: {} for name in self.contracts}
+        self.swaps = dict.fromkeys(self.contracts, 0)
+        """How often a version of each took the place of another."""
         self._refused: dict[str, tuple[str | None, str]] = dict.fromkeys(
             self.contracts, (None, "not loaded yet")
         )
@@ -45,6 +47,7 @@ class Models:
         """Have a version answer from now on."""
         self._names[model][loaded.version.number] = loaded.version.name
         with self._changing:
+            self.swaps[model] += model in self._loaded
             self._switch(model, loaded)
         self._refused.pop(model, None)
 

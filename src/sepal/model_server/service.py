@@ -1,7 +1,7 @@
 """The BentoML service, its APIs built from the contracts that it is told to serve."""
 
 import asyncio
-import logging
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -21,23 +21,27 @@ from sepal.model_server.descriptors import answers_descriptor, rows_descriptor
 from sepal.model_server.express_lane import ExpressLane
 from sepal.model_server.follower import Follower
 from sepal.model_server.lifeline import end_with_parent
+from sepal.model_server.metrics import Score
 from sepal.model_server.models import ModelNotReadyError, Models
+from sepal.model_server.observation import Observation
 from sepal.model_server.warm_up import WarmUp, warm_up
 from sepal.scoring.matrix import Matrix
 from sepal.settings import Settings, load_settings
+from sepal.telemetry.logs import SERVES_VARIABLE, Log, log_of_process
 
 
-def build_service(settings: Settings) -> Any:  # noqa: ANN401 (bentoml.Service of a class made here)
-    """One service: `POST /{model}/score` for each model, batchable, `GET /models` and `GET /startupz`."""
+def build_service(settings: Settings, log: Log | None = None) -> Any:  # noqa: ANN401 (bentoml.Service of a class made here)
+    """One service: `POST /{model}/score` for each, batchable, `GET /models`, `/startupz` and `/metrics`."""
     contracts = list(load_contracts(settings.contracts_path, settings.models).values())
     models = Models(contracts)
     follower = Follower(models, settings)
+    observation = Observation(settings, models, log)
+    score = observation.metrics.timed(models.score)
 
     def load(_self: object) -> None:
         # Imported late, since BentoML's parent process imports this module too, and never scores.
         from sepal.registry import Registry
 
-        _show_own_log()
         with Registry.open(settings) as registry:
             follower.look(registry)
 
@@ -46,21 +50,23 @@ def build_service(settings: Settings) -> Any:  # noqa: ANN401 (bentoml.Service o
         assert app.middleware_stack is not None  # noqa: S101 (it has started)
         follower.start(_warmer(app.middleware_stack))
         garbage.settle()
-        app.middleware_stack = lane = ExpressLane(
+        lane = ExpressLane(
             app.middleware_stack,
             contracts,
-            models.score,
+            score,
             models.version_names,
-            models.score_keyed,
+            observation.metrics.timed(models.score_keyed),
             lone=settings.express_lane == "on",
         )
+        app.middleware_stack = observation.start(lane, contracts)
         follower.trials.waiting = lane.waiting
         drain_on_sigterm(settings.drain_delay, lane.close)
 
     def stop(_self: object) -> None:
         follower.stop()
+        observation.stop()
 
-    apis = {f"score_{contract.name}": _api(contract, models, settings) for contract in contracts}
+    apis = {f"score_{contract.name}": _api(contract, models, score, settings) for contract in contracts}
     hooks = {
         "__init__": load,
         "lifeline": bentoml.on_startup(_lifeline),
@@ -78,10 +84,10 @@ def build_service(settings: Settings) -> Any:  # noqa: ANN401 (bentoml.Service o
     return service
 
 
-def _api(contract: Contract, models: Models, settings: Settings) -> Any:  # noqa: ANN401 (bentoml.api's)
+def _api(contract: Contract, models: Models, score_rows: Score, settings: Settings) -> Any:  # noqa: ANN401 (bentoml.api's)
     async def score(_self: object, rows: Matrix) -> Matrix:
         try:
-            return models.score(contract.name, rows)
+            return score_rows(contract.name, rows)
         except ModelNotReadyError as error:
             raise ServiceUnavailable(str(error)) from error
 
@@ -112,11 +118,6 @@ def _warmer(app: ASGIApp) -> Callable[[Contract], None]:
     return warm
 
 
-def _show_own_log() -> None:
-    """BentoML shows warnings of others only; which version answers, and how, is worth a line."""
-    logging.getLogger("sepal").setLevel(logging.INFO)
-
-
 def _status_app(models: Models) -> Starlette:
     async def status(_request: Request) -> JSONResponse:
         return JSONResponse(models.status())
@@ -129,5 +130,11 @@ def _status_app(models: Models) -> Starlette:
     return Starlette(routes=[Route("/models", status), Route("/startupz", startup)])
 
 
-ModelServer = build_service(load_settings())
+def _told() -> tuple[Settings, Log | None]:
+    """The settings, and the log if this process is one of the model server's."""
+    settings = load_settings()
+    return settings, log_of_process(settings) if SERVES_VARIABLE in os.environ else None
+
+
+ModelServer = build_service(*_told())
 """What `bentoml serve sepal.model_server.service:ModelServer` runs."""

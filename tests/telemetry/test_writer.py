@@ -1,0 +1,71 @@
+"""Lines on their way out: in order, flushed at the end, and never waited for."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from sepal.telemetry.writer import LineWriter
+
+
+def test_lines_of_many_come_out_in_order_and_all_of_them_at_the_end(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("wb") as log:
+        writer = LineWriter(log.fileno())
+        for number in range(10_000):
+            writer.write(f"{number}\n")
+        writer.close()
+    assert (tmp_path / "log").read_text().split() == [str(number) for number in range(10_000)]
+    assert writer.dropped == 0
+
+
+def test_a_line_comes_out_by_itself_within_a_moment(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("wb") as log:
+        writer = LineWriter(log.fileno())
+        for said in ("first\n", "first\nsecond\n"):
+            writer.write(said.splitlines(keepends=True)[-1])
+            end = time.monotonic() + 5
+            while (tmp_path / "log").read_text() != said:
+                assert time.monotonic() < end
+                time.sleep(0.01)
+        writer.close()
+
+
+def test_nobody_waits_for_a_reader_that_has_stalled_and_what_is_dropped_is_counted() -> None:
+    reading, writing = os.pipe()
+    writer = LineWriter(writing, most_lines=1000)
+    began = time.monotonic()
+    for _ in range(20_000):
+        writer.write("x" * 1000 + "\n")
+    assert time.monotonic() - began < 2
+    assert writer.dropped > 0
+    writer.close(timeout=0.1)
+    assert time.monotonic() - began < 3
+    os.close(reading)  # so that its thread ends, too
+    os.close(writing)
+
+
+def test_nothing_is_raised_when_the_reader_has_gone() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    writer = LineWriter(writing)
+    writer.write("lost\n")
+    writer.close()
+    os.close(writing)
+    assert writer.dropped == 1
+
+
+def test_the_end_of_a_process_writes_what_is_left() -> None:
+    program = "from sepal.telemetry.writer import LineWriter\nLineWriter(gather=60).write('last words\\n')"
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, timeout=30)
+    assert ended.stdout == b"last words\n"
+
+
+def test_what_has_come_can_be_written_at_once(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("wb") as log:
+        writer = LineWriter(log.fileno(), gather=60)
+        for said in ("first\n", "second\n"):
+            writer.write(said)
+            writer.flush()
+            assert (tmp_path / "log").read_text().endswith(said)
+        writer.close()
