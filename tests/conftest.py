@@ -14,6 +14,8 @@ SLOW = (
     "bulk/test_score_resumed.py",
     "bulk/test_spark.py",
     "bulk/test_work.py",
+    "deploy/test_wheel.py",
+    "end_to_end/test_bento.py",
     "end_to_end/test_generated_clients.py",
     "end_to_end/test_jobs.py",
     "end_to_end/test_kserve_client.py",

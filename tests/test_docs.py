@@ -115,7 +115,7 @@ def test_every_file_of_the_project_that_is_named_is_there(page: Path) -> None:
 def test_every_make_target_that_is_named_is_there(page: Path) -> None:
     targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     for code in code_of(page):
-        for target in re.findall(r"^make ([a-z]\w*)", code):
+        for target in re.findall(r"^make ([a-z][\w-]*)", code):
             assert target in targets, f"{page.name} names make {target}"
 
 

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, HttpUrl, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from sepal import packed
 from sepal.errors import ConfigurationError
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -82,7 +83,12 @@ QueueUrl = Annotated[str, AfterValidator(_check_queue)]
 
 
 def _default_data_dir() -> Path:
-    """`data/` of the checkout that this runs from, or the user's data folder if it was installed."""
+    """`data/` of the checkout that this runs from, or the user's data folder if it was installed.
+
+    In a bento it is what the bento carries.
+    """
+    if in_bento := packed.folder():
+        return in_bento
     root = Path(__file__).parents[2]
     if (root / "pyproject.toml").is_file():
         return root / "data"
@@ -104,9 +110,13 @@ class Settings(BaseSettings):
     database_url: str = Field(
         "", description="SQLAlchemy URL of the registry. The default is DATA_DIR/database.sqlite."
     )
-    models: Names = Field((), description="Models to serve, separated by commas. The default is all.")
+    models: Names = Field(
+        default_factory=packed.models,
+        description="Models to serve, separated by commas. The default is all; in a bento, those packed.",
+    )
     contracts_path: Folders = Field(
-        (), description="Folders with further contract files, separated like PATH."
+        default_factory=packed.contracts,
+        description="Folders with further contract files, separated like PATH.",
     )
     recipes_path: Folders = Field((), description="Folders with further recipe files, separated like PATH.")
     artefact_format: Literal["pickle", "skops"] = Field(
@@ -458,12 +468,17 @@ class Settings(BaseSettings):
     @property
     def bentoml_home(self) -> Path:
         """The folder that BentoML calls BENTOML_HOME; its model store holds the artefacts."""
+        if self.data_dir == packed.folder():
+            return packed.artefacts(self.data_dir)
         return self.data_dir.resolve() / "bentoml"
 
     @property
     def bentoml_environment(self) -> dict[str, str]:
         """What BentoML must find in the environment when it is imported."""
-        return {"BENTOML_HOME": str(self.bentoml_home), "BENTOML_DO_NOT_TRACK": "True"}
+        untracked = {"BENTOML_DO_NOT_TRACK": "True"}
+        if self.data_dir == packed.folder():  # which may be read-only: BENTOML_HOME is not for Sepal to say
+            return untracked
+        return {"BENTOML_HOME": str(self.bentoml_home), **untracked}
 
     @property
     def service_url(self) -> str:

@@ -42,6 +42,20 @@ def test_a_training_killed_at_any_moment_leaves_whole_versions_only(tmp_path: Pa
     assert_whole(place)
 
 
+def test_nothing_is_trained_if_there_is_a_champion_and_only_the_missing_one_is_asked_for(
+    trained: Place,
+) -> None:
+    before = trained.sepal("models", "list", "iris").stdout
+    assert "nothing is to be trained" in trained.sepal("train", "iris", "--if-missing").stdout
+    assert trained.sepal("models", "list", "iris").stdout == before
+
+
+def test_a_missing_champion_is_trained(tmp_path: Path) -> None:
+    place = place_in(tmp_path / "data")
+    place.sepal("train", "iris", "--if-missing")
+    assert "log_reg_1" in place.sepal("models", "list", "iris").stdout
+
+
 def assert_whole(place: Place, expected: int | None = None) -> None:
     """Every version that is listed loads; numbers have no gap; one is champion."""
     with Registry.open(place.settings) as registry:

@@ -153,3 +153,20 @@ def test_only_the_models_that_are_set_get_an_api(settings: Settings) -> None:
 async def test_every_version_is_listed_whether_it_answers_or_not(client: httpx.AsyncClient) -> None:
     listed = (await client.get("/versions")).json()
     assert listed == {"iris": [{"name": "log_reg_1", "state": "unjudged"}], "ride_duration": []}
+
+
+async def test_startup_is_over_once_every_model_has_a_version(
+    client: httpx.AsyncClient, settings: Settings
+) -> None:
+    lacking = await client.get("/startupz")
+    assert lacking.status_code == 503
+    assert "error" in lacking.json()["ride_duration"]
+    app: Any = build_service(settings.model_copy(update={"models": ("iris",)})).to_asgi(is_main=True)
+    transport = httpx.ASGITransport(app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://model-server") as alone,
+    ):
+        loaded = await alone.get("/startupz")
+    assert loaded.status_code == 200
+    assert loaded.json() == {"iris": {"version": "log_reg_1"}}

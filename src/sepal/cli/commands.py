@@ -7,15 +7,16 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from sepal.cli.bento import bento
 from sepal.cli.keys import app as keys_app
 from sepal.cli.models import app as models_app
 from sepal.cli.predict import predict
 from sepal.cli.score import score
-from sepal.cli.terminal import console, say_aside
-from sepal.cli.training import train_version
+from sepal.cli.terminal import console, say, say_aside
+from sepal.cli.training import champion_of, train_version
 from sepal.cli.worker import worker
 from sepal.contracts.catalogue import load_contracts
-from sepal.errors import NoChampionError, told_in_one_line
+from sepal.errors import ConfigurationError, told_in_one_line
 from sepal.settings import load_settings
 
 app = typer.Typer(
@@ -31,6 +32,7 @@ app.command(
     "PetalLengthCm=3 PetalWidthCm=4`"
 )(predict)
 app.command(epilog="Example: `sepal worker iris`")(worker)
+app.command(epilog="Example: `make bento`, or `sepal bento iris --export iris.bento`")(bento)
 app.add_typer(models_app, name="models", epilog="Example: `sepal models list`")
 app.add_typer(keys_app, name="keys", epilog="Example: `sepal keys create shop --scope predict`")
 
@@ -38,7 +40,13 @@ app.add_typer(keys_app, name="keys", epilog="Example: `sepal keys create shop --
 def main() -> NoReturn:
     """Run a command; an error that a person can act on is one line and its exit code."""
     with told_in_one_line():
-        app()
+        try:
+            app()
+        except ModuleNotFoundError as error:
+            raise ConfigurationError(
+                f"This command needs {error.name}, which is not installed here. Install the extra "
+                "that brings it: the README says which one."
+            ) from error
     sys.exit(0)
 
 
@@ -73,12 +81,19 @@ def train(
     promote: Annotated[
         bool, typer.Option("--promote", help="Make it champion, if its quality gate lets it pass.")
     ] = False,
+    if_missing: Annotated[
+        bool, typer.Option("--if-missing", help="Do nothing if the model has a champion.")
+    ] = False,
 ) -> None:
     """Train a new version of a model, judge it by its quality gate, and register it.
 
     It becomes champion if the model has none and it passes.
     """
-    train_version(load_settings(), model, algorithm, data, test_data, seed, promote=promote)
+    settings = load_settings()
+    if if_missing and (champion := champion_of(settings, model)):
+        say(f"{champion} is the champion of {model}: nothing is to be trained.")
+        return
+    train_version(settings, model, algorithm, data, test_data, seed, promote=promote)
 
 
 @app.command(epilog="Example: `sepal serve iris`")
@@ -105,12 +120,9 @@ def serve(
     contracts = load_contracts(settings.contracts_path, models or settings.models)
     with Registry.open(settings) as registry:
         registry.bring_up_to_date()
-    for model in contracts:
-        try:
-            with Registry.open(settings) as registry:
-                registry.champion(model)
-        except NoChampionError:
-            if not train_missing:
-                raise
+        for model in () if train_missing else contracts:
+            registry.champion(model)
+    for model in contracts if train_missing else ():
+        if champion_of(settings, model) is None:
             train_version(settings, model)
     asyncio.run(Supervisor(settings, contracts, say_aside, worker=worker).run())

@@ -16,6 +16,18 @@ if TYPE_CHECKING:
     from sepal.registry import Registry, Version
 
 
+def champion_of(settings: Settings, model: str) -> str | None:
+    """The name of a model's champion; None if it has none."""
+    from sepal.registry import Registry
+
+    with Registry.open(settings) as registry:
+        registry.bring_up_to_date()
+        try:
+            return registry.champion(model).name
+        except NoChampionError:
+            return None
+
+
 def train_version(
     settings: Settings,
     model: str,

@@ -135,7 +135,13 @@ def _status_app(models: Models, settings: Settings) -> Starlette:
     async def versions(_request: Request) -> JSONResponse:
         return JSONResponse(await run_in_threadpool(read_versions))
 
-    return Starlette(routes=[Route("/models", status), Route("/versions", versions)])
+    async def startup(_request: Request) -> JSONResponse:
+        """Whether a version of every model is loaded, for who waits for that."""
+        loaded = all(models.loaded(model) is not None for model in models.contracts)
+        return JSONResponse(models.status(), 200 if loaded else 503)
+
+    routes = [Route("/models", status), Route("/versions", versions), Route("/startupz", startup)]
+    return Starlette(routes=routes)
 
 
 def _told() -> tuple[Settings, Log | None]:

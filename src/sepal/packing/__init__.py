@@ -1,0 +1,1 @@
+"""Packs champions and the code that answers with them into a bento."""
