@@ -9,7 +9,6 @@ speaks of, checks the rest, and goes on. Publishing is a rename.
 import base64
 import errno
 import fcntl
-import getpass
 import hashlib
 import json
 import os
@@ -27,6 +26,7 @@ from sepal.bulk.places import beside
 from sepal.bulk.rows import Done, Position
 from sepal.durable import flush, flush_folder, write
 from sepal.errors import OutputBusyError, ResumeError, StorageError
+from sepal.user import user_name
 
 _PLAN, _JOURNAL, _LOCK, _MANIFEST = "plan.json", "journal.jsonl", "lock", "manifest.json"
 
@@ -294,9 +294,7 @@ def locked(folder: Path) -> Iterator[None]:
             ) from error
         lock.truncate(0)
         started = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-        lock.write(
-            f"process {os.getpid()} of {getpass.getuser()} on {socket.gethostname()}, since {started}"
-        )
+        lock.write(f"process {os.getpid()} of {user_name()} on {socket.gethostname()}, since {started}")
         lock.flush()
         yield
 

@@ -1,6 +1,5 @@
 """The audit trail: who did what, when and why, each row sealed by a hash that the next one holds."""
 
-import getpass
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +11,7 @@ from sqlalchemy import Connection, RowMapping, insert, select, update
 
 from sepal.registry import tables
 from sepal.registry.versions import Version
+from sepal.user import user_name
 
 FIRST = "0" * 64
 """What the first row holds in the place of the hash before."""
@@ -85,7 +85,7 @@ def append(
     row = {
         "id": last.id + 1 if last else 1,
         "at": now(),
-        "actor": actor or getpass.getuser(),
+        "actor": actor or user_name(),
         "action": action,
         "model": version.model,
         "version": version.name,

@@ -1,6 +1,5 @@
 """Runs a job on Spark: the same reading, checking and scoring as on one machine, in many tasks."""
 
-import getpass
 import json
 import socket
 import time
@@ -24,6 +23,7 @@ from sepal.bulk.work import Entry
 from sepal.contracts import Contract
 from sepal.errors import ClusterError, ConfigurationError, StoppedError
 from sepal.settings import Settings
+from sepal.user import user_name
 
 if TYPE_CHECKING:
     from pyspark import Broadcast
@@ -49,7 +49,7 @@ def run(
     layout = _layout(plan, model)
     try:
         with opened(master) as spark, told_shortly():
-            who = f"{spark.sparkContext.applicationId} of {getpass.getuser()} on {socket.gethostname()}"
+            who = f"{spark.sparkContext.applicationId} of {user_name()} on {socket.gethostname()}"
             since = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
             with Place.opened(spark, job.output, who=f"{who}, since {since}", restart=restart) as place:
                 return _Run(spark, plan, model, layout, place, settings).score(started)
