@@ -27,6 +27,7 @@ def test_eight_trainings_at_once_make_eight_versions_that_load(tmp_path: Path) -
 
 
 @pytest.mark.xdist_group("served")
+@pytest.mark.slow
 def test_a_training_killed_at_any_moment_leaves_whole_versions_only(tmp_path: Path) -> None:
     place = place_in(tmp_path / "data")
     started = time.monotonic()

@@ -62,6 +62,8 @@ async def _client(port: int, at_once: bytes, slowly: bytes, there: asyncio.Semap
 async def _send(writer: asyncio.StreamWriter, slowly: bytes) -> None:
     for at in range(len(slowly)):
         await asyncio.sleep(_PAUSE)
+        if writer.is_closing():
+            return  # the gateway has had enough
         writer.write(slowly[at : at + 1])
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,11 @@ from sepal.scoring.matrix import Matrix, example_rows
 if TYPE_CHECKING:
     from sepal.registry import ArtefactStore
     from sepal.scoring.evaluators import Classify, Regress
+    from sepal.scoring.linear import Positions
+
+_SLICE = 1 << 15
+"""Rows that scikit-learn is asked for at once: what it makes of them in between may take many times their
+memory, and they are no slower for being few."""
 
 Summary = dict[str, int] | Sketch
 """Of labels: how often each was given. Of quantities: their distribution."""
@@ -91,8 +97,31 @@ def _evaluator(
 
     pipeline, proof = artefacts.load(version), random_proof if compiled else None
     if not names:
-        return regressor_of(version, contract, pipeline, proof), ()
-    return classifier_of(version, contract, pipeline, proof), [*map(str, pipeline.classes_)]
+        return partial(_in_slices, regressor_of(version, contract, pipeline, proof)), ()
+    classify = classifier_of(version, contract, pipeline, proof)
+    return _SlicedClassifier(classify), [*map(str, pipeline.classes_)]
+
+
+def _in_slices(answer: "Callable[[Matrix], Any]", rows: Matrix) -> Any:  # noqa: ANN401 (arrays of either kind)
+    return np.concatenate([answer(rows[at : at + _SLICE]) for at in range(0, len(rows), _SLICE)])
+
+
+@dataclass(frozen=True)
+class _SlicedClassifier:
+    """A classifier that is asked for a few rows at a time."""
+
+    classify: "Classify"
+
+    def positions(self, rows: Matrix) -> "Positions":
+        """As `Classify` says."""
+        found: Positions = _in_slices(self.classify.positions, rows)
+        return found
+
+    def __call__(self, rows: Matrix) -> "tuple[Positions, Matrix]":
+        """As `Classify` says."""
+        parts = [self.classify(rows[at : at + _SLICE]) for at in range(0, len(rows), _SLICE)]
+        positions, probabilities = (np.concatenate(part) for part in zip(*parts, strict=True))
+        return positions, probabilities
 
 
 @dataclass(frozen=True)

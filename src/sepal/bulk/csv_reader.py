@@ -250,6 +250,7 @@ class CsvChunk:
             schema=schema,
             columns=layout.wanted,
             separator=layout.separator.decode(),
+            quote_char='"' if b'"' in data else None,
             ignore_errors=True,
         )
         frame.columns = list(layout.names)

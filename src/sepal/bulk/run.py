@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 from threadpoolctl import threadpool_limits
 
 from sepal.bulk import remote
+from sepal.bulk.allocator import keep_freed_memory
 from sepal.bulk.answers import Model, Summary, check_example, load_model
 from sepal.bulk.job import Job
 from sepal.bulk.manifest import manifest
@@ -95,6 +96,7 @@ def run(
     DataError, TooManyRejectedError, ResumeError, OutputBusyError, StorageError,
     ArtefactError.
     """
+    keep_freed_memory()
     output = remote.local_output(job.output, settings)
     begun = {} if restart else WorkFolder.begun(folder_of(output))
     plan, model = prepare(

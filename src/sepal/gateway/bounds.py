@@ -16,6 +16,10 @@ BOUNDS = "sepal.bounds"
 """Where the protocol finds them in the state of the application's life."""
 
 _LONGEST_INTERVAL = 1.0
+"""Seconds between two looks at one connection."""
+
+_TURNS = 50
+"""A look at all connections is taken in so many turns: at thousands of them it takes milliseconds."""
 
 _OTHER_DESCRIPTORS = 200
 """Descriptors besides those of clients' connections and calls upstream: files, pipes, the listener."""
@@ -58,12 +62,15 @@ class Bounds:
             connection.close_after_answer()
 
     async def watch(self) -> None:
-        """Look after slow clients until cancelled."""
+        """Look after slow clients until cancelled, a few at a time, so that nobody else waits for it."""
+        pause = min(_LONGEST_INTERVAL, self.client_timeout / 4) / _TURNS
         while True:
-            await asyncio.sleep(min(_LONGEST_INTERVAL, self.client_timeout / 4))
-            now = time.monotonic()
-            for connection in tuple(self.connections):
-                connection.look(now)
+            connections = tuple(self.connections)
+            for turn in range(_TURNS):
+                await asyncio.sleep(pause)
+                now = time.monotonic()
+                for connection in connections[turn::_TURNS]:
+                    connection.look(now)
 
 
 def bounds_of(settings: Settings) -> Bounds:
