@@ -354,6 +354,11 @@ class ModelServerTimeoutError(UpstreamError):
     title = "Model server too slow"
 
 
+def reason_of(error: Exception) -> str:
+    """What an error says; of one that is not ours, with its kind."""
+    return str(error) if isinstance(error, SepalError) else f"{type(error).__name__}: {error}"
+
+
 @contextmanager
 def told_in_one_line() -> Iterator[None]:
     """End a program that meets a SepalError with its text, and no traceback, and its exit code."""

@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from pydantic import Field, TypeAdapter, ValidationError
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from sepal.asgi import replay
 from sepal.contracts import Contract, Features
 from sepal.errors import SepalError
 from sepal.gateway import problems
@@ -109,14 +110,14 @@ class FastRoute:
         received: list[Message] = []
         body = await self._read(scope, receive, received)
         if body is None:
-            await self._declared(scope, _again(received, receive), send)
+            await self._declared(scope, replay(received, receive), send)
             return
         many = body.startswith(b"[")
         context = context_of(scope)
         context.endpoint, context.validating = self._path, time.perf_counter()
         rows = self._rows(body, many)
         if rows is None:
-            await self._declared(scope, _again(received, receive), send)
+            await self._declared(scope, replay(received, receive), send)
             return
         try:
             deadline = time.monotonic() + seconds
@@ -173,15 +174,3 @@ class FastRoute:
         if len(received) == 1:
             return bytes(received[0]["body"])
         return b"".join(message["body"] for message in received)
-
-
-def _again(received: list[Message], receive: Receive) -> Receive:
-    """Receive what was received already, then what follows."""
-    messages = iter(received)
-
-    async def receive_again() -> Message:
-        for message in messages:
-            return message
-        return await receive()
-
-    return receive_again

@@ -1,16 +1,15 @@
 """A FastAPI route for predictions: it takes JSON of a bounded size, and nothing else."""
 
 from collections.abc import Callable, Coroutine
-from email.message import Message
 from typing import Any
 
 from fastapi import HTTPException, Request, Response
 from fastapi.routing import APIRoute
-from starlette.types import Message as AsgiMessage
-from starlette.types import Receive, Scope
+from starlette.types import Message, Receive, Scope
 
 from sepal.contracts import Contract
 from sepal.gateway.access import require
+from sepal.gateway.media_types import is_json, media_type
 from sepal.gateway.request_context import context_of
 from sepal.gateway.strict_json import has_too_many_names, strict_json, too_many_names
 
@@ -34,7 +33,7 @@ def json_route(max_body_bytes: int, contract: Contract | None = None, max_rows: 
 
             async def handle_json(request: Request) -> Response:
                 require(request.scope, "predict")  # before anything of the body is read
-                if not _is_json(request.headers.get("content-type", "")):
+                if not is_json(media_type(request)):
                     raise HTTPException(415, "Send JSON, with the header Content-Type: application/json.")
                 check_length(request.scope, max_body_bytes)
                 return await handle(JsonRequest(request.scope, bounded(request.receive, max_body_bytes)))
@@ -42,14 +41,6 @@ def json_route(max_body_bytes: int, contract: Contract | None = None, max_rows: 
             return handle_json
 
     return JsonRoute
-
-
-def _is_json(content_type: str) -> bool:
-    given = Message()
-    given["content-type"] = content_type
-    return given.get_content_maintype() == "application" and f"+{given.get_content_subtype()}".endswith(
-        "+json"
-    )
 
 
 def check_length(scope: Scope, most: int) -> None:
@@ -69,7 +60,7 @@ def bounded(receive: Receive, most: int) -> Receive:
     """Receive a body only as long as it is within its bound, whatever it says of its length."""
     received = 0
 
-    async def receive_bounded() -> AsgiMessage:
+    async def receive_bounded() -> Message:
         nonlocal received
         message = await receive()
         received += len(message.get("body", b""))

@@ -15,8 +15,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from sepal.asgi import replay
 from sepal.contracts import Contract, wire
 from sepal.model_server.descriptors import answers_headers, keyed_rows_of, rows_of
 from sepal.model_server.time_left import closing, say, time_left, within
@@ -122,7 +123,7 @@ class ExpressLane:
             if answers is not None:
                 await _send(send, answers, self._version_names(lane.contract.name))
                 return
-        await self._app(scope, _again(message, receive), send)
+        await self._app(scope, replay([message], receive), send)
 
     async def _answer_keyed(self, lane: _Lane, scope: Scope, receive: Receive, send: Send) -> None:
         """Score a call with keys; what is wrong with one is met again on BentoML's way, and told."""
@@ -143,7 +144,7 @@ class ExpressLane:
         if answers is not None:
             await _send(send, answers, self._version_names(lane.contract.name))
             return
-        await self._app(scope, _again({"type": "http.request", "body": body}, receive), send)
+        await self._app(scope, replay([{"type": "http.request", "body": body}], receive), send)
 
     def waiting(self, model: str) -> bool:
         """Whether calls of a model wait in this worker."""
@@ -162,13 +163,3 @@ async def _send(send: Send, answers: Matrix, names: dict[int, str]) -> None:
     headers.append((b"content-length", b"%d" % len(body)))
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": body})
-
-
-def _again(first: Message, receive: Receive) -> Receive:
-    """Receive a message that was received already, then what follows."""
-    pending = [first]
-
-    async def receive_again() -> Message:
-        return pending.pop() if pending else await receive()
-
-    return receive_again

@@ -8,7 +8,7 @@ from concurrent.futures import wait
 from typing import TYPE_CHECKING, TypeAlias
 
 from sepal.contracts import Contract
-from sepal.errors import NoChampionError, SepalError
+from sepal.errors import NoChampionError, SepalError, reason_of
 from sepal.model_server.models import Models
 from sepal.model_server.prover import Proof, start_proof
 from sepal.model_server.trial_runner import Trials
@@ -119,7 +119,7 @@ class Follower:
             loaded = load_version(version, contract, registry.artefacts, compiled=compiled and not serving)
         except Exception as error:  # noqa: BLE001 (whatever is wrong with it, the one before goes on)
             self._failed[contract.name] = champion, time.monotonic()
-            why = str(error) if isinstance(error, SepalError) else f"{type(error).__name__}: {error}"
+            why = reason_of(error)
             self._refuse(contract.name, name, why)
             return False
         if contract.name in self._outdated:

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from sepal.contracts import Contract
-from sepal.errors import SepalError
+from sepal.errors import SepalError, reason_of
 from sepal.model_server.models import Models
 from sepal.model_server.prover import Proof, start_proof
 from sepal.settings import Settings
@@ -120,7 +120,7 @@ class _Runner:
                 for _ in range(3):
                     loaded.score(example_rows(self._contract))
             except Exception as error:  # noqa: BLE001 (whatever is wrong with it, the champion answers)
-                why = str(error) if isinstance(error, SepalError) else f"{type(error).__name__}: {error}"
+                why = reason_of(error)
                 self._models.refuse_trial(model, self.record, why)
                 self._tell(f"{model}: {self.record.version} can't be tried: {why}")
                 self._left.wait(RETRY)

@@ -1,6 +1,5 @@
 """Reads a request's body as far as its bounds allow, and its JSON."""
 
-from email.message import Message
 from typing import Any, TypeVar
 
 import pydantic_core
@@ -13,9 +12,6 @@ from sepal.gateway.json_route import bounded, check_length
 
 M = TypeVar("M", bound=BaseModel)
 
-_PLAIN = ("", "application/json", "application/octet-stream")
-"""What mostly is said, and needs no parser."""
-
 
 async def read_body(request: Request, most: int) -> bytes:
     """The body, of at most so many bytes, uncompressed; HTTPException 413 or 415, ClientGoneError."""
@@ -24,21 +20,6 @@ async def read_body(request: Request, most: int) -> bytes:
         return await Request(request.scope, bounded(request.receive, most)).body()
     except ClientDisconnect as error:
         raise ClientGoneError("The client has gone before its rows were here.") from error
-
-
-def media_type(request: Request) -> str:
-    """The body's media type in lower case, without its parameters; nothing if it is not said."""
-    said = request.headers.get("content-type", "")
-    if said in _PLAIN:
-        return said
-    given = Message()
-    given["content-type"] = said
-    return given.get_content_type()
-
-
-def is_json(kind: str) -> bool:
-    """Whether a media type is JSON or one of its kinds."""
-    return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
 
 
 def read_json(body: bytes) -> Any:  # noqa: ANN401 (JSON is anything)

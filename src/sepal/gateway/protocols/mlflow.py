@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from sepal.contracts import Contract, Labels
 from sepal.errors import NotFoundError
 from sepal.gateway.answers import Answers
-from sepal.gateway.protocols.bodies import is_json, media_type, read_object
+from sepal.gateway.media_types import is_json, media_type
+from sepal.gateway.protocols.bodies import read_object
 from sepal.gateway.protocols.described import TEXT, json_body, responses
 from sepal.gateway.protocols.quick_route import Handle
 from sepal.gateway.protocols.served import Served, version_header

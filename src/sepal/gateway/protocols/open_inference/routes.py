@@ -9,7 +9,8 @@ from pydantic import BaseModel
 from sepal.contracts import Contract, wire
 from sepal.errors import ModelServerUnavailableError, NotFoundError
 from sepal.gateway.access import require
-from sepal.gateway.protocols.bodies import media_type, read_model
+from sepal.gateway.media_types import media_type
+from sepal.gateway.protocols.bodies import read_model
 from sepal.gateway.protocols.described import json_body, responses
 from sepal.gateway.protocols.open_inference.documents import (
     ErrorDocument,
