@@ -1,17 +1,21 @@
 """What a client may send, how slowly, and how many may come: each bound is met by a clean answer."""
 
 import asyncio
+import gc
 import json
 import socket
+import struct
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
+from socket import SO_LINGER, SOL_SOCKET
 from typing import Any
 
 import aiohttp
 import pytest
 
 from sepal.gateway.bounds import raise_descriptor_limit
+from sepal.gateway.http_protocol import BoundedHttp
 from sepal.settings import Settings
 from tests.gateway.conftest import IRIS, FakeModelServer, call, gateway, settings_for
 
@@ -216,6 +220,25 @@ async def test_an_idle_connection_is_closed_after_its_time(model_server: FakeMod
         raw.send(WHOLE)
         assert (await raw.answer())[0] == 200
         assert await raw.closed() == b""
+
+
+async def test_no_timer_holds_a_connection_that_its_client_has_reset(model_server: FakeModelServer) -> None:
+    def known() -> set[BoundedHttp]:
+        return {one for one in gc.get_objects() if isinstance(one, BoundedHttp)}
+
+    async with gateway(settings_for(model_server)) as client:
+        before = known()
+        raw = await Raw.to(client)
+        raw.send(WHOLE)
+        assert (await raw.answer())[0] == 200
+        (ours,) = known() - before
+        assert ours.timeout_keep_alive_task is not None
+        raw.writer.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
+        raw.writer.transport.abort()
+        async with asyncio.timeout(5):
+            while ours.connections:  # noqa: ASYNC110 (nobody tells)
+                await asyncio.sleep(0.01)
+        assert ours.timeout_keep_alive_task is None
 
 
 async def test_more_connections_than_may_be_are_told_so(model_server: FakeModelServer) -> None:
