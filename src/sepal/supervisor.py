@@ -23,8 +23,8 @@ _POLL = 0.1
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 """Seconds between a tier's death and its restart: doubled each time that it did not run for a while."""
 _STABLE = 5.0
-_KILL_AFTER = 5.0
-"""Seconds beyond its stop timeout after which a tier is killed."""
+_KILL_AFTER = 8.0
+"""Seconds beyond its stop timeout after which a tier is killed: for its last connections, log and spans."""
 
 
 @dataclass(frozen=True)

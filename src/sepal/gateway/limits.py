@@ -139,7 +139,8 @@ def _pool(settings: Settings) -> "BlockingConnectionPool":
             socket_connect_timeout=settings.limits_timeout,
             retry=need("redis.asyncio.retry", "redis").Retry(need("redis.backoff", "redis").NoBackoff(), 0),
         )
-        pool.make_connection()  # which connects to nothing yet, and takes only options that there are
+        # It connects to nothing yet, and takes only options that there are.
+        pool.make_connection()  # type: ignore[no-untyped-call]
     except (ValueError, TypeError) as error:
         raise ConfigurationError(
             f"SEPAL_LIMITS_URL can't be used: {error}. Write it as redis://HOST:PORT/DB."

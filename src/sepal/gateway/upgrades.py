@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sepal.gateway.http_protocol import BoundedHttp
 
 
-class PatientParser(httptools.HttpRequestParser):  # type: ignore[misc]  # it has no types
+class PatientParser(httptools.HttpRequestParser):
     """httptools's parser, put in the place of a protocol's own."""
 
     def __init__(self, protocol: "BoundedHttp") -> None:
@@ -21,7 +21,7 @@ class PatientParser(httptools.HttpRequestParser):  # type: ignore[misc]  # it ha
         self.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's has it
         self._protocol = protocol
 
-    def feed_data(self, data: bytes) -> None:
+    def feed_data(self, data: bytes) -> None:  # type: ignore[override]  # nothing else ever comes
         """Read what has come; HttpParserError if it is no HTTP."""
         try:
             super().feed_data(data)
