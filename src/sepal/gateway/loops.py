@@ -14,7 +14,7 @@ class GatewayLoop(uvloop.Loop):
     Before it there is no connection yet that `bounds.py` could look after.
     """
 
-    async def create_server(self, *given: Any, **more: Any) -> AbstractServer:  # noqa: ANN401
+    async def create_server(self, *given: Any, **more: Any) -> AbstractServer:  # type: ignore[override]  # noqa: ANN401
         """Listen, as uvicorn says."""
         if more.get("ssl") is not None:
             more["ssl_handshake_timeout"] = load_settings().client_timeout
