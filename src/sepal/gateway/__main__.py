@@ -1,6 +1,7 @@
 """Starts the gateway in the foreground: `python -m sepal.gateway`."""
 
 import logging
+import math
 import os
 import signal
 import ssl
@@ -17,6 +18,7 @@ from sepal.errors import told_in_one_line
 from sepal.gateway.app import create_app
 from sepal.gateway.bounds import raise_descriptor_limit
 from sepal.gateway.http_protocol import BoundedHttp
+from sepal.ports import check_ports
 from sepal.settings import load_settings
 from sepal.telemetry import sharing
 from sepal.telemetry.logs import log_of_process
@@ -45,6 +47,7 @@ def main() -> None:
         settings = load_settings()
         check_server_files(settings, "gateway")
         upstream_context(settings)
+        check_ports(settings, "gateway")
         create_app(settings)  # what is wrong is told here, and not by each worker
     log_of_process(settings)
     for remark in remarks(settings):
@@ -57,6 +60,7 @@ def main() -> None:
         workers=settings.gateway_workers,
         host=settings.gateway_host,
         port=settings.gateway_port,
+        loop="sepal.gateway.loops:GatewayLoop",
         http=BoundedHttp,
         ws="none",
         access_log=False,
@@ -65,7 +69,7 @@ def main() -> None:
         timeout_keep_alive=settings.keep_alive,  # type: ignore[arg-type]  # it takes parts of a second
         proxy_headers=bool(settings.trusted_proxies),
         forwarded_allow_ips=list(settings.trusted_proxies),
-        timeout_graceful_shutdown=round(settings.stop_timeout),
+        timeout_graceful_shutdown=math.ceil(settings.stop_timeout),
         ssl_certfile=settings.gateway_tls_certificate,
         ssl_keyfile=settings.gateway_tls_key,
         ssl_ca_certs=settings.gateway_tls_client_ca and str(settings.gateway_tls_client_ca),
