@@ -3,7 +3,7 @@
 import codecs
 import stat
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +119,7 @@ def _plain_file(address: str) -> InputFile | None:
         return None
     if "://" in address or not stat.S_ISREG(found.st_mode):
         return None
-    modified = datetime.fromtimestamp(0, UTC) + timedelta(microseconds=found.st_mtime_ns // 1000)
+    modified = datetime.fromtimestamp(found.st_mtime_ns / 1e9, UTC)  # rounded as pyarrow does
     return InputFile(str(path), found.st_size, modified)
 
 
