@@ -4,12 +4,15 @@ import logging
 import os
 import signal
 import ssl
+import sys
+from contextlib import suppress
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.config import STARTUP_FAILURE
 
 from sepal.access.safety import remarks
-from sepal.draining import drain_on_sigterm
+from sepal.draining import DrainingWorkers, drain_on_sigterm
 from sepal.errors import told_in_one_line
 from sepal.gateway.app import create_app
 from sepal.gateway.bounds import raise_descriptor_limit
@@ -32,7 +35,7 @@ def app() -> FastAPI:
         application.state.readiness.stopping = True
         application.state.bounds.close()
 
-    drain_on_sigterm(settings.drain_delay, begin)
+    drain_on_sigterm(settings.drain_delay, begin, alone=settings.gateway_workers == 1)
     return application
 
 
@@ -48,7 +51,7 @@ def main() -> None:
         logger.warning(remark)
     os.environ |= sharing.environment_for(settings.gateway_workers)
     signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it again once it has stopped
-    uvicorn.run(
+    config = uvicorn.Config(
         f"{__package__}.__main__:app",
         factory=True,
         workers=settings.gateway_workers,
@@ -68,6 +71,16 @@ def main() -> None:
         ssl_ca_certs=settings.gateway_tls_client_ca and str(settings.gateway_tls_client_ca),
         ssl_cert_reqs=ssl.CERT_REQUIRED if settings.gateway_tls_client_ca else ssl.CERT_NONE,
     )
+    server = uvicorn.Server(config)
+    with suppress(KeyboardInterrupt):  # raised again once it has stopped
+        if settings.gateway_workers > 1:
+            workers = DrainingWorkers(config, [config.bind_socket()])
+            workers.drain_delay = settings.drain_delay
+            workers.run()
+        else:
+            server.run()
+            if not server.started:
+                sys.exit(STARTUP_FAILURE)
 
 
 if __name__ == "__main__":
