@@ -50,6 +50,18 @@ class Bounds:
     closing: bool = False
     refused: dict[str, int] = field(default_factory=dict)
     connections: Collection[Connection] = ()
+    handshakes: set[object] = field(default_factory=set)
+    """Protocols of those that still shake hands for TLS; they become connections after it."""
+
+    @property
+    def open(self) -> int:
+        """How many connections are open, TLS handshakes under way included."""
+        return len(self.connections) + len(self.handshakes)
+
+    @property
+    def too_many_to_tell(self) -> bool:
+        """Whether those are too many, too, that are told that there are too many."""
+        return self.open > self.max_connections + self.max_connections // 4 + 1
 
     def refuse(self, reason: str) -> None:
         """Count one refusal."""

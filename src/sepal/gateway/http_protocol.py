@@ -52,11 +52,11 @@ class BoundedHttp(JoinedWrites):
         super().connection_made(transport)
         self.joined.lingers = self._lingers
         self.bounds.connections = self.connections  # type: ignore[assignment]  # they are all of this class
-        most = self.bounds.max_connections
-        if len(self.connections) > most:
+        self.bounds.handshakes.discard(self)
+        if self.bounds.open > self.bounds.max_connections:
             self.bounds.refuse("connections")
-            if len(self.connections) > most + most // 4 + 1:
-                self.transport.abort()  # those that are told of it are too many, too
+            if self.bounds.too_many_to_tell:
+                self.transport.abort()
             else:
                 self._refuse(503, "Too many connections are open. Try again shortly.")
 

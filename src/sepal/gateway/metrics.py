@@ -74,7 +74,9 @@ class GatewayMetrics:
         )
         self._connections: Callable[[], int] = lambda: 0
         self.all.gauge(
-            "sepal_connections", "Open connections of clients.", read=lambda: {(): self._connections()}
+            "sepal_connections",
+            "Open connections of clients, TLS handshakes included.",
+            read=lambda: {(): self._connections()},
         )
         self._held_back: Callable[[], bool] = lambda: False
         self.all.gauge(
@@ -92,7 +94,7 @@ class GatewayMetrics:
         self._unanswered.read = lambda: {(): limits.failures}
         self._retries.read = lambda: {(): model_server.retried}
         self._openings.read = lambda: {(): model_server.breaker.opened}
-        self._connections = lambda: len(bounds.connections)
+        self._connections = lambda: bounds.open
         self._held_back = lambda: model_server.breaker.state != "closed"
 
 
