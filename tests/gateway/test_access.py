@@ -396,3 +396,24 @@ def test_an_address_is_one_of_ipv4_or_a_network_of_ipv6(client: object, address:
 def test_a_bearer_is_one_however_it_is_spelt() -> None:
     for spelt in (b"Bearer t", b"bearer t", b"BEARER   t "):
         assert _credentials({"headers": [(b"authorization", spelt)]}) == (None, b"t")
+
+
+async def test_a_file_of_keys_that_is_broken_is_told_by_a_metric_until_it_is_repaired(door: Door) -> None:
+    key = door.key(*Scope)
+
+    async def until_stale(wanted: float) -> None:
+        async with asyncio.timeout(10):
+            while True:
+                async with door.client.get("/metrics", headers=key) as response:
+                    text = await response.text()
+                if f"\nsepal_keys_stale {wanted}\n" in text:
+                    return
+                await asyncio.sleep(0.05)
+
+    file = door.settings.keys
+    sound = file.read_bytes()
+    await until_stale(0.0)
+    file.write_bytes(sound[: len(sound) // 2])
+    await until_stale(1.0)
+    file.write_bytes(sound)
+    await until_stale(0.0)

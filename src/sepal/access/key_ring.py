@@ -43,6 +43,8 @@ class KeyRing:
         self._seen: object = None
         self._fault = ""
         self._next_look = float("-inf")
+        self.stale = False
+        """Whether the file is there but can't be read, so that what was read before still counts."""
 
     def verify(self, presented: bytes) -> Caller:
         """Whose key this is. AuthenticationError if nobody's; AccessUnavailableError without keys."""
@@ -72,13 +74,14 @@ class KeyRing:
             check_mode(self._path, status.st_mode)
             keys = parse(self._path.read_bytes(), self._path).keys
         except FileNotFoundError:
-            self._seen, self._entries = None, {}
+            self._seen, self._entries, self.stale = None, {}, False
             self._tell(f"There is no file {self._path}: no API key is taken.")
         except (OSError, ConfigurationError) as error:
+            self.stale = True
             kept = "none is taken" if self._entries is None else "those that were read before are taken"
             self._tell(f"The API keys can't be read, {kept}: {error}")
         else:
-            self._seen, self._fault = seen, ""
+            self._seen, self._fault, self.stale = seen, "", False
             self._entries = {key.id.encode(): self._entry(key) for key in keys}
 
     def _tell(self, fault: str) -> None:

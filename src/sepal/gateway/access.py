@@ -59,6 +59,11 @@ class Access:
         """Whether there is anything to check."""
         return self._on or self._counted
 
+    @property
+    def keys_are_stale(self) -> bool:
+        """Whether the file of the keys could not be read when it was looked at last."""
+        return self._keys.stale
+
     def around(self, app: ASGIApp) -> ASGIApp:
         """An ASGI application that lets through to another what may come in, and answers the rest."""
 

@@ -60,7 +60,7 @@ def create_app(settings: Settings, log: Log | None = None) -> FastAPI:
                 )
                 app.state.limits = limits
                 app.state.bounds = bounds = bounds_of(settings)
-                observation.metrics.watch(bounds, limits, model_server)
+                observation.metrics.watch(bounds, limits, access, model_server)
                 watch = asyncio.create_task(bounds.watch())
                 garbage.settle()
                 yield {BOUNDS: bounds}

@@ -8,6 +8,7 @@ from sepal.contracts import Contract, Labels
 from sepal.telemetry.metrics import ROWS, Cell, Metrics
 
 if TYPE_CHECKING:
+    from sepal.gateway.access import Access
     from sepal.gateway.answers import Answers
     from sepal.gateway.bounds import Bounds
     from sepal.gateway.limits import Limits
@@ -84,17 +85,26 @@ class GatewayMetrics:
             "Processes that send the model server no calls, or one at a time.",
             read=lambda: {(): self._held_back()},
         )
+        self._stale: Callable[[], bool] = lambda: False
+        self.all.gauge(
+            "sepal_keys_stale",
+            "Processes that can't read the file of the API keys, and go by what they read before.",
+            read=lambda: {(): self._stale()},
+        )
         self.all.gauge(
             "sepal_workers", "Processes of the tier that are alive.", "tier", read=lambda: {("gateway",): 1}
         )
 
-    def watch(self, bounds: "Bounds", limits: "Limits", model_server: "ModelServer") -> None:
+    def watch(
+        self, bounds: "Bounds", limits: "Limits", access: "Access", model_server: "ModelServer"
+    ) -> None:
         """Read what these count themselves."""
         self._refusals.read = lambda: {(reason,): times for reason, times in bounds.refused.copy().items()}
         self._unanswered.read = lambda: {(): limits.failures}
         self._retries.read = lambda: {(): model_server.retried}
         self._openings.read = lambda: {(): model_server.breaker.opened}
         self._connections = lambda: bounds.open
+        self._stale = lambda: access.keys_are_stale
         self._held_back = lambda: model_server.breaker.state != "closed"
 
 
