@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sepal.contracts import Contract
+from sepal.errors import ConfigurationError
 from sepal.ports import check_ports, fault
 from sepal.settings import Settings
 from sepal.tls import check_server_files, upstream_context
@@ -63,6 +64,7 @@ class Supervisor:
         self._tell = say
         self._environment = {**os.environ, "SEPAL_MODELS": ",".join(contracts)}
         self._hurry = False
+        self._misset: Tier | None = None
         self._gateway = Tier(
             "gateway",
             "sepal.gateway",
@@ -85,6 +87,7 @@ class Supervisor:
     async def run(self) -> None:
         """Serve until SIGINT or SIGTERM. PortTakenError if a port is in use.
 
+        ConfigurationError if a tier says at its first start that it can't work so.
         At SIGINT a person waits, so that the gateway stops without a delay for load balancers.
         """
         check_server_files(self._settings, "gateway")
@@ -100,17 +103,22 @@ class Supervisor:
         asyncio.get_running_loop().add_signal_handler(signal.SIGINT, hurry)
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop_gateway.set)
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._keep_running(self._model_server, stop_model_server))
+            give_up = stop_gateway.set
+            tasks.create_task(self._keep_running(self._model_server, stop_model_server, give_up))
             if self._worker is not None:
-                tasks.create_task(self._keep_running(self._worker, stop_model_server))
+                tasks.create_task(self._keep_running(self._worker, stop_model_server, give_up))
             announcing = tasks.create_task(self._announce())
-            await self._keep_running(self._gateway, stop_gateway)
+            await self._keep_running(self._gateway, stop_gateway, give_up)
             announcing.cancel()
             stop_model_server.set()  # last, since the gateway's requests in flight need it
         self._say("Stopped.")
+        if self._misset is not None:
+            raise ConfigurationError(
+                f"The {self._misset.name} can't start as it is set; it says why above."
+            )
 
-    async def _keep_running(self, tier: Tier, stop: asyncio.Event) -> None:
-        pause = _FIRST_PAUSE
+    async def _keep_running(self, tier: Tier, stop: asyncio.Event, give_up: Callable[[], None]) -> None:
+        pause, first = _FIRST_PAUSE, True
         now = asyncio.get_running_loop().time
         while not stop.is_set():
             started = now()
@@ -120,6 +128,11 @@ class Supervisor:
             if not await _comes_before(stop, process.wait()):
                 await self._stop(tier, process)
                 return
+            if first and process.returncode == ConfigurationError.exit_code:
+                self._misset = tier
+                give_up()
+                return
+            first = False
             pause = _FIRST_PAUSE if now() - started > _STABLE else min(2 * pause, _LONGEST_PAUSE)
             self._say(f"The {tier.name} ended with code {process.returncode}; starting it again.")
             await _comes_before(stop, asyncio.sleep(pause))

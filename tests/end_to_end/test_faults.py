@@ -114,6 +114,18 @@ def test_a_port_that_is_taken_is_one_line_with_the_setting_to_change(trained: Pl
     )
 
 
+def test_a_tier_that_can_not_start_as_it_is_set_ends_both_with_its_words(trained: Place) -> None:
+    place = trained.beside()
+    place.environment["SEPAL_LIMITS_URL"] = "redis://127.0.0.1:1/0?no_such_option=1"
+    run = place.sepal("serve", check=False)
+    assert run.returncode == 3
+    assert "starting it again" not in run.stderr
+    first, *_, last = run.stderr.strip().splitlines()
+    assert first.startswith("Error: ")
+    assert "SEPAL_LIMITS_URL can't be used" in first
+    assert last == "Error: The gateway can't start as it is set; it says why above."
+
+
 def test_a_disk_that_is_full_for_its_own_words_keeps_no_tier_from_being_started_again(
     trained: Place,
 ) -> None:
