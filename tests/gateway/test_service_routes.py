@@ -142,3 +142,16 @@ async def test_head_has_the_head_of_a_get_and_no_body(client: aiohttp.ClientSess
 async def test_head_is_not_allowed_where_get_is_not(client: aiohttp.ClientSession) -> None:
     async with client.head("/iris/predict") as response:
         assert (response.status, response.headers["Allow"]) == (405, "POST")
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/models/", "/livez/", "/docs/", "/metrics/", "/iris/predict/", "/iris/jobs/"],
+)
+async def test_nobody_is_sent_to_the_host_that_a_request_names(
+    client: aiohttp.ClientSession, path: str
+) -> None:
+    for method in ("GET", "POST"):
+        status, _, headers = await call(client, method, path, headers={"Host": "evil.example"}, data=b"{}")
+        assert status in (404, 405)
+        assert "Location" not in headers

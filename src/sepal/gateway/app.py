@@ -79,6 +79,7 @@ def create_app(settings: Settings, log: Log | None = None) -> FastAPI:
         docs_url=None,  # served below
         redoc_url=None,
         swagger_ui_oauth2_redirect_url=None,
+        redirect_slashes=False,  # it would redirect to whatever host the request names
     )
     problems.install(app, settings.retry_after)
     app.include_router(
