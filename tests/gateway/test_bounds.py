@@ -112,6 +112,43 @@ async def test_what_is_no_http_is_400(client: aiohttp.ClientSession, nonsense: b
     assert (status, headers["connection"]) == (400, "close")
 
 
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"GET /livez HTTP/1.1\r\n", 400),
+        (b"GET /livez HTTP/1.1\r\nHost: a\r\nHost: a\r\n", 400),
+        (b"GET /livez HTTP/1.1\r\nhost: a\r\nX: 1\r\nHOST: b\r\n", 400),
+        (b"GET /livez HTTP/1.0\r\nHost: a\r\nHost: b\r\n", 400),
+        (b"GET /livez HTTP/1.1\r\nDate: x\r\n", 400),
+        (b"GET /livez HTTP/1.0\r\n", 200),
+        (b"GET /livez HTTP/1.1\r\nHost:\r\n", 200),
+        (b"GET /livez HTTP/1.1\r\nhOsT: a\r\nDate: x\r\n", 200),
+        (b"GET /livez HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n", 200),
+        (b"GET /livez HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n", 501),
+        (b"GET /livez HTTP/1.1\r\nHost: a\r\ntransfer-encoding: Chunked\r\n", 200),
+    ],
+)
+async def test_a_request_has_one_host_and_no_transfer_coding_but_chunks(
+    client: aiohttp.ClientSession, head: bytes, status: int
+) -> None:
+    raw = await Raw.to(client)
+    raw.send(head + b"\r\n" + (b"0\r\n\r\n" if b"hunked" in head else b""))
+    answered, headers, _ = await raw.answer()
+    assert answered == status
+    if status >= 400:
+        assert headers["connection"] == "close"
+        assert await raw.closed() == b""
+
+
+async def test_hosts_are_counted_for_each_request_of_a_connection(client: aiohttp.ClientSession) -> None:
+    raw = await Raw.to(client)
+    for _ in range(2):
+        raw.send(WHOLE)
+        assert (await raw.answer())[0] == 200
+    raw.send(b"GET /livez HTTP/1.1\r\n\r\n")
+    assert (await raw.answer())[0] == 400
+
+
 @pytest.mark.parametrize("fast_route", ["on", "off"])
 async def test_a_body_that_says_it_is_too_large_is_413_before_it_comes(
     model_server: FakeModelServer, fast_route: str

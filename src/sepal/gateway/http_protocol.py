@@ -25,6 +25,7 @@ _TITLES = {
     400: "Bad Request",
     408: "Request Timeout",
     431: "Request Header Fields Too Large",
+    501: "Not Implemented",
     503: "Overloaded",
 }
 
@@ -43,6 +44,8 @@ class BoundedHttp(JoinedWrites):
         self._in_head = True
         self._head_bytes = 0
         self._body_bytes = 0
+        self._hosts = 0
+        self._coded = False
         self._refused = False
         self._cut_at: float | None = None
         self._unread = (0, 0.0)
@@ -75,6 +78,8 @@ class BoundedHttp(JoinedWrites):
     def on_message_begin(self) -> None:
         """Begin a request."""
         super().on_message_begin()
+        self._hosts = 0
+        self._coded = False
         if self.began is None:
             self.began = time.monotonic()
 
@@ -82,6 +87,11 @@ class BoundedHttp(JoinedWrites):
         """Take a header; what comes after a chunked body is none."""
         if self._in_head:
             super().on_header(name, value)
+            size = len(name)
+            if size == 4:
+                self._hosts += name.lower() == b"host"
+            elif size == 17 and name.lower() == b"transfer-encoding":
+                self._coded |= value.lower() != b"chunked"
 
     def on_headers_complete(self) -> None:
         """Take a whole head; begin to answer, unless too much is under way already."""
@@ -93,6 +103,11 @@ class BoundedHttp(JoinedWrites):
         most = self.bounds.max_header_bytes
         if self._head_bytes > most and self._head_size() > most:
             self._refuse_head()
+        elif self._coded:
+            self.bounds.refuse("no HTTP")
+            self._refuse(501, "The only transfer coding that is taken is chunked.")
+        elif self._hosts != 1 and (self._hosts or self.parser.get_http_version() == "1.1"):
+            self.send_400_response("a request has one Host header")
         elif len(self.tasks) >= self.bounds.max_requests and self._may_be_refused():
             self._refused = True
         else:
