@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -238,6 +238,27 @@ async def test_open_without_redis_each_process_counts_its_own_and_nobody_waits_l
         assert time.monotonic() - begun < 1
         assert limits.failures == 1, "once it has failed it is left alone for a second"
     await limits.close()
+
+
+async def test_that_redis_is_away_is_logged_once_and_that_it_is_back_too(
+    tmp_path: Path, port: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    limits, rate = Limits(Settings(limits_url=f"redis://127.0.0.1:{port}/0")), Rate(10_000, 60)
+
+    async def ask_until(enough: Callable[[], bool]) -> None:
+        async with asyncio.timeout(10):
+            while not enough():
+                await limits.hit(rate, "key", "k")
+                await limits.check(rate, "key", "k")
+                await asyncio.sleep(0.05)
+
+    await ask_until(lambda: limits.failures == 2)
+    assert [record.message[:21] for record in caplog.records] == ["Redis does not answer"]
+    with redis(tmp_path, port):
+        await ask_until(lambda: len(caplog.records) == 2)
+    assert caplog.records[1].message == "Redis answers again."
+    await limits.close()
+    assert limits.failures == 2
 
 
 async def test_closed_without_redis_requests_get_503_until_it_is_back(

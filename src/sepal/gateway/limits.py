@@ -48,6 +48,7 @@ class Limits:
         self._pool = _pool(settings) if settings.limits_url else None
         self._shared = _shared(settings, self._pool) if self._pool is not None else None
         self._asked_again = float("-inf")
+        self._away = False
 
     async def hit(self, rate: Rate | None, *who: str) -> None:
         """Count a request. RateLimitedError if it is one too many, AccessUnavailableError if closed."""
@@ -57,7 +58,9 @@ class Limits:
         if self._shared is not None:
             try:
                 if time.monotonic() >= self._asked_again:
-                    if not await self._shared.hit(item, *who):
+                    let_in = await self._shared.hit(item, *who)
+                    self._note_answer()
+                    if not let_in:
                         raise _too_many(rate, await self._shared.get_window_stats(item, *who), who)
                     return
             except (StorageError, OSError) as error:
@@ -77,6 +80,7 @@ class Limits:
             try:
                 if time.monotonic() >= self._asked_again:
                     stats = await self._shared.get_window_stats(item, *who)
+                    self._note_answer()
             except (StorageError, OSError) as error:
                 self._fail(error)
             if stats is None:
@@ -93,10 +97,16 @@ class Limits:
 
     def _fail(self, error: Exception) -> None:
         self.failures += 1
-        if time.monotonic() >= self._asked_again:
+        if not self._away:
+            self._away = True
             does = "refuses requests" if self._closed else "counts its own requests"
             logger.warning("Redis does not answer, so this process %s: %s", does, error)
         self._asked_again = time.monotonic() + _LEAVE_ALONE
+
+    def _note_answer(self) -> None:
+        if self._away:
+            self._away = False
+            logger.warning("Redis answers again.")
 
     def _refuse_if_closed(self) -> None:
         if self._closed:
