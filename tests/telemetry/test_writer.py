@@ -87,3 +87,26 @@ def test_a_pipe_that_does_not_block_loses_no_line() -> None:
     assert writer.dropped == 0
     os.close(reading)
     os.close(writing)
+
+
+def test_after_a_line_that_was_torn_since_the_disk_was_full_the_next_begins_a_new_one(
+    tmp_path: Path,
+) -> None:
+    program = """
+import resource, sys
+from sepal.telemetry.writer import LineWriter
+resource.setrlimit(resource.RLIMIT_FSIZE, (10, resource.RLIM_INFINITY))
+writer = LineWriter()
+for line in ("first and torn\\n", "lost\\n"):
+    writer.write(line)
+    writer.flush()
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
+writer.write("second\\n")
+writer.flush()
+writer.write("third\\n")
+sys.exit(writer.dropped)
+"""
+    with (tmp_path / "log").open("wb") as log:
+        ended = subprocess.run([sys.executable, "-c", program], stdout=log, check=False, timeout=30)
+    assert (tmp_path / "log").read_text() == "first and \nsecond\nthird\n"
+    assert ended.returncode == 2

@@ -27,6 +27,8 @@ class LineWriter:
         self._gather = gather
         self._most_lines = most_lines
         self._lines: deque[str] = deque()
+        self._torn = False
+        """Whether what was written last is no whole line, since there was no room for the rest."""
         self._told = False
         self._wake = threading.Event()
         self._hurry = threading.Event()
@@ -77,12 +79,16 @@ class LineWriter:
         lines = []
         while self._lines:
             lines.append(self._lines.popleft())
-        left = memoryview("".join(lines).encode(errors="backslashreplace"))
+        begin = "\n" if lines and self._torn else ""
+        text = (begin + "".join(lines)).encode(errors="backslashreplace")
+        left = memoryview(text)
         try:
             while left:
                 try:
                     left = left[os.write(self._fd, left) :]
                 except BlockingIOError:  # who reads has it so; then it is for us to wait
                     select.select((), (self._fd,), (), _WAIT)
-        except OSError:  # nobody reads any more
+        except OSError:  # nobody reads any more, or the disk is full
             self.dropped += len(lines)
+        if len(left) < len(text):
+            self._torn = text[len(text) - len(left) - 1] != ord("\n")
