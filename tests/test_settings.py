@@ -1,14 +1,18 @@
 """Settings: from the environment, refused when wrong, and every one of them in docs/operations.md."""
 
+import json
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from sepal.errors import ConfigurationError
-from sepal.settings import Settings, load_settings
+from sepal.settings import Settings, load_settings, misspelt
+from tests.end_to_end.conftest import free_port
 from tests.settings_table import rows
 
 OPERATIONS = Path(__file__).parents[1] / "docs" / "operations.md"
@@ -120,3 +124,36 @@ def test_the_model_server_is_found_by_its_url_or_by_host_and_port() -> None:
     assert Settings(model_server_host="scorer", model_server_port=13000).upstream == "http://scorer:13000"
     url = Settings.model_validate({"model_server_url": "https://scorer.example/behind/"})
     assert url.upstream == "https://scorer.example/behind"
+
+
+def test_a_variable_that_is_no_setting_is_told_with_the_one_that_may_be_meant(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for variable in (
+        *("SEPAL_GATEWAY_PROT", "SEPAL_XYZ", "SEPAL_GATEWAY_PORT", "sepal_max_rows", "SEPAL_TEST_RIDES"),
+        *("_SEPAL_SERVES", "SEPAL_NIGHTLY_KEEP", "SEPAL_GATEWAY_SERVICE_HOST", "SEPAL_GATEWAY_PORT_80_TCP"),
+    ):
+        monkeypatch.setenv(variable, "1")
+    assert list(misspelt()) == [
+        "SEPAL_GATEWAY_PROT is no setting and changes nothing: is SEPAL_GATEWAY_PORT meant?",
+        "SEPAL_XYZ is no setting and changes nothing. docs/operations.md lists the settings.",
+    ]
+
+
+@pytest.mark.parametrize("tier", ["gateway", "model_server", "jobs"])
+def test_each_tier_logs_at_its_start_what_is_no_setting(tmp_path: Path, tier: str) -> None:
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("SEPAL_")},
+        "SEPAL_DATA_DIR": str(tmp_path),
+        "SEPAL_GATEWAY_PORT": str(free_port()),
+        "SEPAL_MODEL_SERVER_PORT": str(free_port()),
+        "SEPAL_MAX_ROW": "1",
+    }
+    command = [sys.executable, "-m", f"sepal.{tier}"]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        said = next(line for line in process.stdout if "SEPAL_MAX_ROW " in line)
+        process.terminate()
+        process.stdout.read()
+    assert json.loads(said)["level"] == "warning"
+    assert "is SEPAL_MAX_ROWS meant?" in said

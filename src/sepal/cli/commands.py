@@ -17,7 +17,7 @@ from sepal.cli.training import champion_of, train_version
 from sepal.cli.worker import worker
 from sepal.contracts.catalogue import load_contracts
 from sepal.errors import ConfigurationError, told_in_one_line
-from sepal.settings import load_settings
+from sepal.settings import load_settings, misspelt
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -116,6 +116,8 @@ def serve(
     from sepal.supervisor import Supervisor
 
     settings = load_settings()
+    for remark in misspelt():
+        say_aside(f"Warning: {remark}")
     check(settings)
     contracts = load_contracts(settings.contracts_path, models or settings.models)
     with Registry.open(settings) as registry:

@@ -19,7 +19,7 @@ from sepal.gateway.app import create_app
 from sepal.gateway.bounds import raise_descriptor_limit
 from sepal.gateway.http_protocol import BoundedHttp
 from sepal.ports import check_ports
-from sepal.settings import load_settings
+from sepal.settings import load_settings, misspelt
 from sepal.telemetry import sharing
 from sepal.telemetry.logs import log_of_process
 from sepal.tls import check_server_files, upstream_context
@@ -50,7 +50,7 @@ def main() -> None:
         check_ports(settings, "gateway")
         create_app(settings)  # what is wrong is told here, and not by each worker
     log_of_process(settings)
-    for remark in remarks(settings):
+    for remark in (*misspelt(), *remarks(settings)):
         logger.warning(remark)
     os.environ |= sharing.environment_for(settings.gateway_workers)
     signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it again once it has stopped

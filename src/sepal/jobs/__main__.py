@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sepal.contracts.catalogue import load_contracts
 from sepal.errors import told_in_one_line
-from sepal.settings import load_settings
+from sepal.settings import load_settings, misspelt
 from sepal.telemetry.logs import log_of_process
 
 
@@ -16,6 +16,8 @@ def main(models: Sequence[str] = ()) -> None:
 
     settings = load_settings()
     log = log_of_process(settings)
+    for remark in misspelt():
+        logging.getLogger(__package__).warning(remark)
     contracts = load_contracts(settings.contracts_path, models or settings.models)
     worker = Worker(settings, contracts, logging.getLogger(__package__).info)
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -1,5 +1,6 @@
 """Starts the model server in the foreground: `python -m sepal.model_server`."""
 
+import logging
 import math
 import os
 import ssl
@@ -7,9 +8,9 @@ import sys
 
 from sepal.errors import told_in_one_line
 from sepal.ports import check_ports
-from sepal.settings import load_settings
+from sepal.settings import load_settings, misspelt
 from sepal.telemetry import sharing
-from sepal.telemetry.logs import SERVES_VARIABLE
+from sepal.telemetry.logs import SERVES_VARIABLE, log_of_process
 from sepal.tls import check_server_files
 
 KEEP_ALIVE = 75
@@ -23,6 +24,11 @@ def main() -> None:
         settings = load_settings()
         check_server_files(settings, "model_server")
         check_ports(settings, "model_server")
+    if found := list(misspelt()):
+        log = log_of_process(settings)
+        for remark in found:
+            logging.getLogger(__package__).warning(remark)
+        log.writer.close()  # this process becomes another
     command = [sys.executable, "-m", "bentoml", "serve", "sepal.model_server.service:ModelServer"]
     command += ["--host", settings.model_server_host, "--port", str(settings.model_server_port)]
     command += ["--timeout-keep-alive", str(KEEP_ALIVE)]
