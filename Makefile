@@ -55,8 +55,8 @@ bench: .venv/.develop ## Sepal against its peers; BENCH=--quick takes under 3 mi
 bench-bulk: .venv/.develop ## bulk scoring against its peers; BENCH="--rounds 1" is quicker
 	$(BIN)/python loadtest/bulk_benchmark.py $(BENCH)
 
-clean: ## all that was generated, trained versions included
-	rm -rf .venv .poetry .bench dist htmlcov .coverage* .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache data/database.sqlite* data/bentoml loadtest/results
+clean: ## all that was generated, trained versions and jobs included; keys, and what nightly runs wrote, stay
+	rm -rf .venv .poetry .bench dist htmlcov .coverage* .hypothesis .mypy_cache .ruff_cache .pytest_cache .import_linter_cache data/database.sqlite* data/bentoml data/bulk data/jobs data/jobs.sqlite* loadtest/results
 
 # Poetry lives in a place of its own and reads the lock; pip installs what it
 # says, hashes checked, through whatever index and certificates pip is set up for.

@@ -43,6 +43,10 @@ def test_every_setting_can_be_set_by_its_variable(monkeypatch: pytest.MonkeyPatc
         ("SEPAL_REQUEST_TIMEOUT", "0"),
         ("SEPAL_MAX_BATCH_ROWS", "1"),
         ("SEPAL_MODEL_SERVER_URL", "model-server"),
+        ("SEPAL_LIMITS_URL", "redis://localhost/0"),
+        ("SEPAL_LIMITS_URL", "redis://localhost:many/0"),
+        ("SEPAL_LIMITS_URL", "redis://:6379"),
+        ("SEPAL_TRACES_ENDPOINT", "http://"),
     ],
 )
 def test_a_wrong_value_is_told_with_the_name_of_its_variable(
@@ -51,6 +55,20 @@ def test_a_wrong_value_is_told_with_the_name_of_its_variable(
     monkeypatch.setenv(variable, value)
     with pytest.raises(ConfigurationError, match=f"{variable}='{value}': .*docs/operations.md"):
         load_settings()
+
+
+@pytest.mark.parametrize("origin", ["app.example", "https://app.example/", "https://a.example/b", "null"])
+def test_an_origin_that_no_browser_sends_is_refused(monkeypatch: pytest.MonkeyPatch, origin: str) -> None:
+    monkeypatch.setenv("SEPAL_CORS_ORIGINS", f"https://good.example:8443,{origin}")
+    with pytest.raises(ConfigurationError, match=f"SEPAL_CORS_ORIGINS.*{origin} is no origin: write it as"):
+        load_settings()
+
+
+def test_a_wrong_url_is_told_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEPAL_LIMITS_URL", "redis://me:geheim@localhost/0")
+    with pytest.raises(ConfigurationError, match="SEPAL_LIMITS_URL='redis://…@localhost/0': ") as told:
+        load_settings()
+    assert "geheim" not in str(told.value)
 
 
 def test_every_wrong_value_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

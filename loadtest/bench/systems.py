@@ -146,6 +146,7 @@ _ABLATION: dict[str, tuple[str, dict[str, object]]] = {
         "all four off",
         {"fast_route": "off", "express_lane": "off", "compiled_scoring": "off", "coalesce": "off"},
     ),
+    "sepal_unlogged": ("no line of the log for a request", {"log_level": "warning"}),
     "sepal_two_calls": ("two calls at once", {"concurrent_calls": 2}),
     "sepal_two_gateways": ("two gateway workers", {"gateway_workers": 2}),
     "sepal_two_servers": ("two model-server workers", {"model_server_workers": 2}),

@@ -20,10 +20,17 @@ def flush_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def write(path: Path, content: bytes, mode: int | None = None) -> None:
-    """Write a file that is there whole or not at all; who may read it is settled before it has content."""
+def write(
+    path: Path, content: bytes, mode: int | None = None, owner: tuple[int, int] | None = None
+) -> None:
+    """Write a file that is there whole or not at all; who may read it is settled before it has content.
+
+    `owner` is its user and group. PermissionError if it can't be theirs.
+    """
     new = path.with_name(f"{path.name}.new")
     with new.open("wb") as file:
+        if owner is not None:
+            os.fchown(file.fileno(), *owner)
         if mode is not None:
             os.fchmod(file.fileno(), mode)
         file.write(content)

@@ -2,8 +2,10 @@
 
 import ipaddress
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, ByteSize, Field, HttpUrl, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -54,12 +56,23 @@ def _check_networks(networks: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _check_limits(url: str) -> str:
-    if url and not url.startswith(("redis://", "rediss://")):
-        raise ValueError("it begins with redis:// or rediss://, or is empty")
+    if not url:
+        return url
+    parts = urlsplit(url)
+    if parts.scheme not in ("redis", "rediss") or not parts.hostname or not parts.port:
+        raise ValueError("it is redis://HOST:PORT/DB or rediss://HOST:PORT/DB, or empty")
     return url
 
 
+def _check_origins(origins: tuple[str, ...]) -> tuple[str, ...]:
+    for origin in origins:
+        if origin != "*" and not re.fullmatch(r"https?://[^/?#\s]+", origin):
+            raise ValueError(f"{origin} is no origin: write it as https://app.example, with nothing after")
+    return origins
+
+
 Networks = Annotated[tuple[str, ...], NoDecode, AfterValidator(_check_networks), _split(",")]
+Origins = Annotated[tuple[str, ...], NoDecode, AfterValidator(_check_origins), _split(",")]
 LimitsUrl = Annotated[str, AfterValidator(_check_limits)]
 RATE = r"^([1-9]\d{0,8})/([smhd])$|^none$"
 """A number of requests a second, minute, hour or day."""
@@ -74,6 +87,8 @@ Algorithms = Annotated[tuple[Algorithm, ...], NoDecode, _split(","), Field(min_l
 def _check_endpoint(url: str) -> str:
     if url and not url.startswith(("http://", "https://")):
         raise ValueError("an endpoint begins with http:// or https://")
+    if url and not urlsplit(url).hostname:
+        raise ValueError("an endpoint names a host, as http://127.0.0.1:4318 does")
     return url
 
 
@@ -377,7 +392,7 @@ class Settings(BaseSettings):
         description="Addresses or networks of proxies, by commas, whose X-Forwarded-For is believed.",
     )
     docs: Literal["on", "off"] = Field("on", description="Whether there are /docs and /openapi.json.")
-    cors_origins: Names = Field(
+    cors_origins: Origins = Field(
         (),
         description="Origins of pages, by commas, that browsers let call the gateway, "
         "as https://app.example.",
@@ -505,7 +520,12 @@ def load_settings(**given: object) -> Settings:
         return Settings.model_validate({name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
         wrong = "; ".join(
-            f"SEPAL_{'_'.join(map(str, e['loc'])).upper()}={e['input']!r}: {e['msg']}"
+            f"SEPAL_{'_'.join(map(str, e['loc'])).upper()}={_shown(e['input'])}: {e['msg']}"
             for e in error.errors()
         )
         raise ConfigurationError(f"{wrong}. docs/operations.md lists the settings.") from error
+
+
+def _shown(value: object) -> str:
+    """A wrong value, without the name and password that a URL may have."""
+    return re.sub(r"//[^/@]*@", "//…@", repr(value))

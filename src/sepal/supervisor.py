@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sepal.contracts import Contract
-from sepal.errors import PortTakenError
+from sepal.ports import check_ports, fault
 from sepal.settings import Settings
 from sepal.tls import check_server_files, upstream_context
 
@@ -23,8 +23,8 @@ _POLL = 0.1
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 """Seconds between a tier's death and its restart: doubled each time that it did not run for a while."""
 _STABLE = 5.0
-_KILL_AFTER = 5.0
-"""Seconds beyond its stop timeout after which a tier is killed."""
+_KILL_AFTER = 8.0
+"""Seconds beyond its stop timeout after which a tier is killed: for its last connections, log and spans."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,6 @@ class Tier:
     module: str
     host: str = ""
     port: int = 0
-    port_setting: str = ""
     scheme: str = "http"
 
     @property
@@ -45,7 +44,10 @@ class Tier:
 
 
 class Supervisor:
-    """Both tiers, from start to stop. `say` takes each line for the person who watches."""
+    """Both tiers, from start to stop. `say` takes each line for the person who watches.
+
+    If there is nobody to read it any more, or no room on the disk, both go on all the same.
+    """
 
     def __init__(
         self,
@@ -58,7 +60,7 @@ class Supervisor:
         self._settings = settings
         self._worker = Tier("worker", "sepal.jobs") if worker else None
         self._contracts = contracts
-        self._say = say
+        self._tell = say
         self._environment = {**os.environ, "SEPAL_MODELS": ",".join(contracts)}
         self._hurry = False
         self._gateway = Tier(
@@ -66,7 +68,6 @@ class Supervisor:
             "sepal.gateway",
             settings.gateway_host,
             settings.gateway_port,
-            "SEPAL_GATEWAY_PORT",
             "https" if settings.gateway_tls_certificate else "http",
         )
         self._model_server = Tier(
@@ -74,9 +75,12 @@ class Supervisor:
             "sepal.model_server",
             settings.model_server_host,
             settings.model_server_port,
-            "SEPAL_MODEL_SERVER_PORT",
             "https" if settings.model_server_tls_certificate else "http",
         )
+
+    def _say(self, line: str) -> None:
+        with suppress(OSError):
+            self._tell(line)
 
     async def run(self) -> None:
         """Serve until SIGINT or SIGTERM. PortTakenError if a port is in use.
@@ -86,12 +90,7 @@ class Supervisor:
         check_server_files(self._settings, "gateway")
         check_server_files(self._settings, "model_server")
         self._to_model_server = upstream_context(self._settings)
-        for tier in (self._model_server, self._gateway):
-            if not _is_free(tier):
-                raise PortTakenError(
-                    f"Port {tier.port} on {tier.host}, for the {tier.name}, is taken: "
-                    f"set {tier.port_setting} to another."
-                )
+        check_ports(self._settings, "model_server", "gateway")
         stop_gateway, stop_model_server = asyncio.Event(), asyncio.Event()
 
         def hurry() -> None:
@@ -199,19 +198,6 @@ async def _comes_before(stop: asyncio.Event, awaited: Awaitable[object]) -> bool
     return tasks[0] in done
 
 
-def _is_free(tier: Tier) -> bool:
-    if not tier.port:
-        return True
-    try:
-        address = socket.getaddrinfo(tier.host, tier.port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(address[0], socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a closed one's last packets
-            probe.bind(address[4])
-    except OSError:
-        return False
-    return True
-
-
 def _listens(tier: Tier) -> bool:
     try:
         socket.create_connection((tier.host, tier.port), timeout=5).close()
@@ -221,7 +207,7 @@ def _listens(tier: Tier) -> bool:
 
 
 async def _until_free(tier: Tier) -> None:
-    while not _is_free(tier):  # noqa: ASYNC110 (nobody tells when a port is free)
+    while tier.port and fault(tier.host, tier.port):  # noqa: ASYNC110 (nobody tells when a port is free)
         await asyncio.sleep(_POLL)
 
 

@@ -22,6 +22,7 @@ from sepal.errors import (
     AuthenticationError,
     ConfigurationError,
     NotFoundError,
+    StorageError,
 )
 
 PREDICT = (Scope.predict,)
@@ -136,6 +137,36 @@ def test_who_may_read_the_file_stays_as_its_owner_has_set_it(key_file: KeyFile, 
     path.chmod(0o640)
     key_file.create("other", PREDICT)
     assert path.stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_the_file_stays_its_owners_when_root_changes_it(key_file: KeyFile, path: Path) -> None:
+    key, _ = key_file.create("shop", PREDICT)
+    os.chown(path, 12_345, 54_321)
+    key_file.revoke(key.id)
+    assert (path.stat().st_uid, path.stat().st_gid) == (12_345, 54_321)
+
+
+def test_a_place_that_can_t_be_written_is_told_and_nothing_is_changed(path: Path) -> None:
+    path.mkdir()
+    with pytest.raises(StorageError, match=r"keys.json can't be read \(Is a directory\)"):
+        KeyFile(path).read()
+    path.with_name("keys.json.new").mkdir()
+    path.rmdir()
+    with pytest.raises(
+        StorageError, match=r"No key is made or revoked: .*keys.json can't be written \(.*\)"
+    ):
+        KeyFile(path).create("shop", PREDICT)
+    assert KeyFile(path).read() == ()
+
+
+def test_a_file_that_is_reached_by_a_link_is_changed_where_it_is(path: Path) -> None:
+    link = path.with_name("link.json")
+    KeyFile(path).create("shop", PREDICT)
+    link.symlink_to(path)
+    key, _ = KeyFile(link).create("other", PREDICT)
+    assert link.is_symlink()
+    assert key in KeyFile(path).read()
 
 
 @pytest.mark.parametrize(

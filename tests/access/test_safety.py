@@ -46,6 +46,9 @@ def test_elsewhere_access_and_limits_are_on_and_somebody_must_be_able_to_come_in
         ({"token_issuer": "https://i.example"}, "set all or none"),
         ({**ISSUER, "token_audience": ()}, "set all or none"),
         ({**ISSUER, "token_jwks": "ftp://i.example/j"}, "neither a file nor an https URL"),
+        ({**ISSUER, "token_jwks": "https://"}, "SEPAL_TOKEN_JWKS=https:// names no host"),
+        ({**ISSUER, "token_jwks": "/nowhere/jwks.json"}, "can't be read: .*No such file"),
+        ({**ISSUER, "token_jwks": __file__}, "can't be read: .*It must be a JWKS file"),
         ({"access": "on"}, "there is no .*keys.json"),
     ],
 )
@@ -71,4 +74,12 @@ def test_a_file_of_keys_that_can_t_be_read_is_told_before_anything_starts(tmp_pa
     (tmp_path / "keys.json").unlink()
     (tmp_path / "keys.json").mkdir()
     with pytest.raises(ConfigurationError, match=r"The API keys can't be read: .*Is a directory"):
+        check(Settings(data_dir=tmp_path, access="on"))
+
+
+def test_a_file_of_keys_that_anybody_can_write_is_told_before_anything_starts(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    KeyFile(path).create("shop", (Scope.predict,))
+    path.chmod(0o646)
+    with pytest.raises(ConfigurationError, match=r"Anybody can write .*keys.json: chmod o-w it"):
         check(Settings(data_dir=tmp_path, access="on"))

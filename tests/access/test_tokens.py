@@ -6,6 +6,7 @@ import hmac
 import json
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -387,3 +388,24 @@ async def test_a_url_that_breaks_off_or_speaks_no_http_is_away(issuer: Issuer) -
         tokens = tokens_by(KeySet(f"http://127.0.0.1:{port}/", ALGORITHMS, 300))
         with pytest.raises(AccessUnavailableError):
             await tokens.verify(issuer.token().encode())
+
+
+async def test_a_url_that_answers_byte_by_byte_is_away_after_its_time(issuer: Issuer) -> None:
+    hung_up = asyncio.Event()
+
+    async def drip(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n")
+        with suppress(ConnectionError):
+            while True:
+                writer.write(b" ")
+                await writer.drain()
+                await asyncio.sleep(0.05)
+        writer.close()
+        hung_up.set()
+
+    async with await asyncio.start_server(drip, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        tokens = tokens_by(KeySet(f"http://127.0.0.1:{port}/", ALGORITHMS, 300, longest=0.4))
+        with pytest.raises(AccessUnavailableError):
+            await asyncio.wait_for(tokens.verify(issuer.token().encode()), 5)
+        await asyncio.wait_for(hung_up.wait(), 5)

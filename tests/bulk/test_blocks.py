@@ -2,6 +2,7 @@
 
 import gzip
 import random
+from contextlib import closing
 from pathlib import Path
 
 import pyarrow as pa
@@ -157,12 +158,14 @@ def test_text_is_decoded_and_its_byte_order_mark_left_out(
 
 def test_a_byte_order_mark_is_left_out_of_text_whose_byte_order_is_told_too(tmp_path: Path) -> None:
     file = file_of(tmp_path / "a.csv", b"\xff\xfe" + "a,b\n".encode("utf-16-le"))
-    assert Text(file, "utf-16-le").read(100) == b"a,b\n"
+    with closing(Text(file, "utf-16-le")) as text:
+        assert text.read(100) == b"a,b\n"
 
 
 def test_what_can_not_be_decoded_is_no_text_and_its_neighbours_are(tmp_path: Path) -> None:
     file = file_of(tmp_path / "a.csv", b"a,b\n\x81,2\n3,4\n")
-    assert Text(file, "cp1252").read(100) == b"a,b\n\xff,2\n3,4\n"
+    with closing(Text(file, "cp1252")) as text:
+        assert text.read(100) == b"a,b\n\xff,2\n3,4\n"
 
 
 def test_files_compressed_in_several_pieces_are_read_to_their_end(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ from tests.bulk.command import (
 )
 
 KILLS = int(os.environ.get("SEPAL_TEST_KILLS", "6"))
-KILL_ROWS = int(os.environ.get("SEPAL_TEST_KILL_ROWS", "600000"))
+KILL_ROWS = int(os.environ.get("SEPAL_TEST_KILL_ROWS", "1200000"))
 
 
 @pytest.fixture(scope="module")
@@ -110,8 +110,10 @@ def test_a_run_killed_at_random_moments_publishes_the_same_bytes(
         if process.returncode == 0:
             break  # it was done before it could be killed
         assert process.returncode == -signal.SIGKILL
-        assert not output.exists()
         kills += 1
+        if output.exists():
+            assert published(output) == published(tmp_path / "undisturbed" / name)
+            break  # it was killed between publishing and its end
     place.score("iris", irises, output, *options)
     assert published(output) == published(tmp_path / "undisturbed" / name)
     assert kills >= KILLS - 2, f"only {kills} kills in {time.monotonic() - began:.0f} s"

@@ -22,6 +22,7 @@ PURPOSE = {
     "skops": "import skops.io",
     "onnx": "import skl2onnx, onnxruntime",
     "mlflow": "import mlflow.sklearn",
+    "bulk,spark": "import pyspark.sql.pandas.types, sepal.bulk.spark.run",
 }
 
 

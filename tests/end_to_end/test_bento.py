@@ -1,6 +1,7 @@
 """A bento: packed, exported, imported where nothing else is, and served; it scores files too."""
 
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -101,30 +102,31 @@ def gateway(model_server: str) -> Iterator[Served]:
         process.wait(30)
 
 
-def packed(trained: Place, folder: Path) -> tuple[str, Path]:
-    """The tag of a bento of both champions, and the file that it was exported to."""
+def packed(trained: Place, folder: Path) -> tuple[str, list[str]]:
+    """The tag of a bento of both champions, and the command, as it is printed, that imports it."""
     requirements, file = folder / "requirements.txt", folder / "sepal.bento"
     requirements.write_text("bentoml==1.4.39\n")
     said = trained.sepal(
         *("bento", "--requirements", str(requirements), "--bentofile", str(ROOT / "bentofile.yaml")),
-        *("--export", str(file)),
+        *("--export", os.path.relpath(file)),
     ).stdout
-    return said.split()[-1], file
+    [importing] = [line for line in said.splitlines() if "bentoml import" in line]
+    return said.split()[-1], shlex.split(importing.partition(": ")[2])
 
 
 @pytest.fixture(scope="module")
-def exported(trained: Place, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+def exported(trained: Place, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[str]]:
     return packed(trained, tmp_path_factory.mktemp("exported"))
 
 
 @pytest.fixture
-def bento(exported: tuple[str, Path], tmp_path: Path) -> Bento:
+def bento(exported: tuple[str, list[str]], tmp_path: Path) -> Bento:
     """Imported into an empty BENTOML_HOME."""
-    tag, file = exported
+    tag, (_, *importing) = exported
     bento = Bento(tmp_path / "home", tag)
     bento.home.mkdir()
     subprocess.run(
-        [sys.executable, "-m", "bentoml", "import", str(file)],
+        [sys.executable, "-m", "bentoml", *importing],
         env=bento.environment,
         capture_output=True,
         check=True,
@@ -139,7 +141,7 @@ def change_one_byte(file: Path) -> None:
 
 
 def test_the_same_champions_packed_again_are_the_same_bento(
-    trained: Place, exported: tuple[str, Path], tmp_path: Path
+    trained: Place, exported: tuple[str, list[str]], tmp_path: Path
 ) -> None:
     assert packed(trained, tmp_path)[0] == exported[0]
 

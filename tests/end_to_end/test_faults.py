@@ -3,8 +3,12 @@
 import asyncio
 import collections
 import shutil
+import signal
 import socket
+import subprocess
+import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import aiohttp
@@ -107,6 +111,53 @@ def test_a_port_that_is_taken_is_one_line_with_the_setting_to_change(trained: Pl
     assert run.returncode == 3
     assert run.stderr.strip() == (
         f"Error: Port {port} on 127.0.0.1, for the gateway, is taken: set SEPAL_GATEWAY_PORT to another."
+    )
+
+
+def test_a_disk_that_is_full_for_its_own_words_keeps_no_tier_from_being_started_again(
+    trained: Place,
+) -> None:
+    place = trained.beside()
+    url = f"http://127.0.0.1:{place.environment['SEPAL_GATEWAY_PORT']}/readyz"
+    command = [str(Path(sys.executable).parent / "sepal"), "serve", "iris"]
+    with Path("/dev/full").open("w") as full:
+        process = subprocess.Popen(command, env=place.environment, stdout=full, stderr=full)
+    with process:
+        _wait_for(url)
+        tiers = psutil.Process(process.pid).children()
+        (model_server,) = (tier for tier in tiers if "bentoml" in " ".join(tier.cmdline()))
+        model_server.kill()
+        model_server.wait(10)
+        time.sleep(1.5)  # longer than an answer of /readyz is used again
+        _wait_for(url)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+
+
+def _wait_for(url: str) -> None:
+    until = time.monotonic() + 60
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=5) as response:  # noqa: S310 (our own gateway)
+                assert response.status == 200
+                return
+        except OSError:
+            assert time.monotonic() < until
+            time.sleep(0.1)
+
+
+def test_a_port_for_metrics_that_is_taken_is_told_before_anything_starts(trained: Place) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        place = trained.beside()
+        place.environment["SEPAL_METRICS_PORT"] = str(port)
+        run = place.sepal("serve", check=False)
+    assert run.returncode == 3
+    assert run.stderr.strip() == (
+        f"Error: Port {port} on 127.0.0.1, for the gateway's metrics, is taken: "
+        "set SEPAL_METRICS_PORT to another."
     )
 
 

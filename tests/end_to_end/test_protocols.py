@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import yaml
 
+from sepal.client import Client
 from sepal.contracts.catalogue import load_contracts
 from sepal.registry import Registry
 from sepal.scoring.scorer import load_version
@@ -214,6 +215,9 @@ def test_a_thousand_random_rows_get_one_answer_by_every_protocol(served: Served)
         expected = native(served, model, rows)
         for way, ask in ways(served, model, rows).items():
             assert ask() == expected, (model, way)
+        with Client(served.url) as client:
+            answers = client.predict(model, rows)
+        assert [(answer.output, answer.model_name) for answer in answers] == expected
 
     iris = native(served, "iris", samples["iris"])
     short = [(str(label).removeprefix("Iris-"), version) for label, version in iris]

@@ -128,7 +128,19 @@ class Generator:
         return await self._end(seconds)
 
     async def open(self, rate: float, seconds: float, stop: Callable[[], bool] = lambda: False) -> Tally:
-        """So many requests a second, spread evenly."""
+        """So many requests a second, spread evenly; a request that no connection is left for is a fault."""
+        return await self._open_loop(rate, seconds, stop, self._next)
+
+    async def pooled(
+        self, rate: float, connections: int, seconds: float, stop: Callable[[], bool] = lambda: False
+    ) -> Tally:
+        """So many requests a second from a pool: a request waits until one of the connections is free."""
+        await self._connect(connections)
+        return await self._open_loop(rate, seconds, stop, self._next_of_pool)
+
+    async def _open_loop(
+        self, rate: float, seconds: float, stop: Callable[[], bool], send: Callable[[], bool]
+    ) -> Tally:
         self._begin()
         self._again = self._idle.append
         start = time.monotonic()
@@ -136,8 +148,7 @@ class Generator:
         with _no_collection():
             while (now := time.monotonic() - start) < seconds and not stop():
                 self.tally.lag.append(now - due / rate)
-                while due <= now * rate:
-                    self._next()
+                while due <= now * rate and send():
                     due += 1
                 await asyncio.sleep(_TICK)
         return await self._end(time.monotonic() - start)
@@ -200,7 +211,14 @@ class Generator:
     def _under_way(self) -> int:
         return sum(connection.index >= 0 for connection in self._all) + len(self._connecting)
 
-    def _next(self) -> None:
+    def _next_of_pool(self) -> bool:
+        """Whether a connection was free. They take turns, so that none is idle until it is closed."""
+        if not self._idle:
+            return False
+        self._ask(self._idle.pop(0))
+        return True
+
+    def _next(self) -> bool:
         if self._idle:
             self._ask(self._idle.pop())
         elif len(self._all) + len(self._connecting) < self._most:
@@ -210,6 +228,7 @@ class Generator:
             task.add_done_callback(self._connecting.discard)
         else:
             self.tally.faults["the generator has no connection left"] += 1
+        return True
 
     def _ask(self, connection: _Connection) -> None:
         self.tally.sent += 1

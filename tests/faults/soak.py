@@ -15,6 +15,8 @@ from tests.faults.watch import MIB, Watch, watching
 from tests.tiers import Place
 
 SECONDS = 20 * 60.0
+CONNECTIONS = 64
+"""Always the same: more or fewer of them would be growth that is the clients'."""
 EVERY = 30.0
 """Seconds between two promotions."""
 SETTLED, WINDOW = 1 / 4, 1 / 20
@@ -41,7 +43,7 @@ async def soaked(place: Place, form: Form) -> Result:
         async with watching(server, front, every=max(0.5, seconds / 600)) as watch:
             moves: list[str] = []
             promoting = asyncio.create_task(_promote(place, form.of(EVERY, 3.0), moves))
-            tally = await generator.open(best.goodput / 2, seconds, stopped.is_set)
+            tally = await generator.pooled(best.goodput / 2, CONNECTIONS, seconds, stopped.is_set)
             promoting.cancel()
             await asyncio.gather(promoting, return_exceptions=True)
         await generator.close()

@@ -355,7 +355,8 @@ async def test_every_answer_has_the_headers_that_browsers_heed(
 async def test_a_page_of_elsewhere_may_call_only_from_an_origin_in_the_settings(
     model_server: FakeModelServer, tmp_path: Path, issuer: Issuer
 ) -> None:
-    ask = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "x-api-key"}
+    asked_for = "content-type, inference-header-content-length, x-api-key, x-request-deadline"
+    ask = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": asked_for}
     async with opened(model_server, tmp_path, issuer, cors_origins=("https://app.example",)) as door:
         for origin, allowed in (("https://app.example", True), ("https://evil.example", False)):
             asked = {"Origin": origin, **ask}

@@ -1,17 +1,21 @@
 """What a client may send, how slowly, and how many may come: each bound is met by a clean answer."""
 
 import asyncio
+import gc
 import json
 import socket
+import struct
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
+from socket import SO_LINGER, SOL_SOCKET
 from typing import Any
 
 import aiohttp
 import pytest
 
 from sepal.gateway.bounds import raise_descriptor_limit
+from sepal.gateway.http_protocol import BoundedHttp
 from sepal.settings import Settings
 from tests.gateway.conftest import IRIS, FakeModelServer, call, gateway, settings_for
 
@@ -145,6 +149,47 @@ async def test_what_follows_the_chunks_is_no_header(client: aiohttp.ClientSessio
     assert (status, headers["x-request-id"] == "late") == (200, False)
 
 
+UPGRADE = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AA\r\n"
+
+
+@pytest.mark.parametrize("at", [0, len(HEAD), len(HEAD + UPGRADE) + 24, len(WHOLE + UPGRADE) - 5])
+@pytest.mark.parametrize("framing", ["length", "chunks"])
+async def test_a_request_that_asks_for_another_protocol_is_answered_in_this_one(
+    client: aiohttp.ClientSession, at: int, framing: str
+) -> None:
+    framed = b"Content-Length: %d\r\n\r\n%s" % (len(BODY), BODY)
+    if framing == "chunks":
+        framed = b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY)
+    request = HEAD + UPGRADE + framed
+    raw = await Raw.to(client)
+    for _ in range(2):
+        raw.send(request[:at])
+        await asyncio.sleep(0.05)  # so that the rest comes in a packet of its own
+        raw.send(request[at:])
+        status, headers, body = await raw.answer()
+        assert (status, body["output"]) == (200, "Iris-virginica")
+        assert "connection" not in headers
+
+
+async def test_a_body_is_never_read_as_a_request_whatever_protocol_is_asked_for(
+    client: aiohttp.ClientSession,
+) -> None:
+    raw = await Raw.to(client)
+    within = b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Request-ID: smuggled\r\n\r\n"
+    raw.send(HEAD + UPGRADE + b"Content-Length: %d\r\n\r\n" % len(within))
+    await asyncio.sleep(0.05)
+    raw.send(within + b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Request-ID: next\r\n\r\n")
+    assert (await raw.answer())[0] == 400
+    assert (await raw.answer())[1]["x-request-id"] == "next"
+
+
+async def test_nobody_is_connected_elsewhere(client: aiohttp.ClientSession) -> None:
+    raw = await Raw.to(client)
+    raw.send(b"CONNECT /livez HTTP/1.1\r\nHost: x\r\n\r\nGET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert (await raw.answer())[0] == 400
+    assert await raw.closed() == b""
+
+
 @pytest.mark.parametrize("fast_route", ["on", "off"])
 @pytest.mark.parametrize(
     ("body", "status"),
@@ -216,6 +261,25 @@ async def test_an_idle_connection_is_closed_after_its_time(model_server: FakeMod
         raw.send(WHOLE)
         assert (await raw.answer())[0] == 200
         assert await raw.closed() == b""
+
+
+async def test_no_timer_holds_a_connection_that_its_client_has_reset(model_server: FakeModelServer) -> None:
+    def known() -> set[BoundedHttp]:
+        return {one for one in gc.get_objects() if isinstance(one, BoundedHttp)}
+
+    async with gateway(settings_for(model_server)) as client:
+        before = known()
+        raw = await Raw.to(client)
+        raw.send(WHOLE)
+        assert (await raw.answer())[0] == 200
+        (ours,) = known() - before
+        assert ours.timeout_keep_alive_task is not None
+        raw.writer.get_extra_info("socket").setsockopt(SOL_SOCKET, SO_LINGER, struct.pack("ii", 1, 0))
+        raw.writer.transport.abort()
+        async with asyncio.timeout(5):
+            while ours.connections:  # noqa: ASYNC110 (nobody tells)
+                await asyncio.sleep(0.01)
+        assert ours.timeout_keep_alive_task is None
 
 
 async def test_more_connections_than_may_be_are_told_so(model_server: FakeModelServer) -> None:

@@ -96,8 +96,11 @@ async def test_a_request_under_way_is_answered_and_its_connection_closed(
         assert await asyncio.wait_for(gateway.wait(), 10) == 0
 
 
+@pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("kept", [True, False], ids=["kept connections", "new connections"])
-async def test_under_load_no_request_is_cut_off(model_server: FakeModelServer, kept: bool) -> None:
+async def test_under_load_no_request_is_cut_off(
+    model_server: FakeModelServer, kept: bool, workers: int
+) -> None:
     wrong: list[str] = []
     answered = 0
 
@@ -115,7 +118,7 @@ async def test_under_load_no_request_is_cut_off(model_server: FakeModelServer, k
                 wrong.append(repr(error))
             await asyncio.sleep(0.001)
 
-    async with process(model_server) as (gateway, url):
+    async with process(model_server, gateway_workers=workers) as (gateway, url):
         connector = aiohttp.TCPConnector(force_close=not kept)
         async with aiohttp.ClientSession(url, connector=connector) as client:
             load = [asyncio.create_task(ask(client)) for _ in range(16)]

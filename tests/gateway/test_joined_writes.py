@@ -25,10 +25,14 @@ class Recorded(asyncio.Transport):
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         assert not self.ended
+        assert not self.closed
         self.packets.append(bytes(data))
 
     def close(self) -> None:
         self.closed = True
+
+    def is_closing(self) -> bool:
+        return self.closed
 
 
 async def test_what_is_written_in_one_turn_leaves_in_one_packet() -> None:
@@ -51,6 +55,16 @@ async def test_a_close_sends_what_is_kept_first() -> None:
     assert (recorded.packets, recorded.closed) == ([b"last words"], True)
     await asyncio.sleep(0)
     assert recorded.packets == [b"last words"]
+
+
+async def test_what_is_kept_is_dropped_if_the_client_has_gone_meanwhile() -> None:
+    recorded = Recorded()
+    transport = JoiningTransport(recorded, asyncio.get_running_loop())
+    transport.write(b"nobody reads this")
+    recorded.close()
+    await asyncio.sleep(0)
+    transport.close()
+    assert recorded.packets == []
 
 
 async def test_an_answer_that_comes_after_the_end_is_dropped() -> None:

@@ -18,7 +18,7 @@ import pytest
 from sepal.access.callers import Scope
 from sepal.access.keys import KeyFile
 from sepal.access.rates import Rate
-from sepal.errors import AccessUnavailableError, RateLimitedError
+from sepal.errors import AccessUnavailableError, ConfigurationError, RateLimitedError
 from sepal.gateway.limits import Limits
 from sepal.settings import Settings
 from tests.gateway.conftest import IRIS, FakeModelServer, call, gateway, settings_for
@@ -266,3 +266,9 @@ async def test_closed_a_check_of_failures_is_refused_too(port: int) -> None:
     with pytest.raises(AccessUnavailableError):
         await limits.check(Rate(1, 1), "failed", "a")
     await limits.close()
+
+
+def test_an_option_that_redis_does_not_have_is_told_at_the_start_without_the_password() -> None:
+    with pytest.raises(ConfigurationError, match=r"SEPAL_LIMITS_URL can't be used: .*colour") as told:
+        Limits(Settings(limits_url="redis://:geheim@127.0.0.1:6379/0?colour=red"))
+    assert "geheim" not in str(told.value)

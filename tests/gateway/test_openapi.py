@@ -44,6 +44,13 @@ def test_every_error_is_shown_as_a_problem_document() -> None:
     assert "HTTPValidationError" not in DOCUMENT["components"]["schemas"]
 
 
+def test_every_schema_has_a_name_of_its_own_since_generated_clients_make_a_class_of_each() -> None:
+    schemas = DOCUMENT["components"]["schemas"]
+    titles = [schema.get("title", name) for name, schema in schemas.items()]
+    assert len(set(titles)) == len(titles)
+    assert not [name for name in schemas if "__" in name]  # so FastAPI tells two of one name apart
+
+
 async def test_the_documentation_page_loads_nothing_from_elsewhere(model_server: FakeModelServer) -> None:
     async with gateway(settings_for(model_server)) as client:
         async with client.get("/docs") as response:

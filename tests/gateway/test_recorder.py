@@ -7,6 +7,7 @@ import re
 import socket
 import sys
 import tempfile
+import time
 from array import array
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -25,6 +26,7 @@ from sepal.gateway.request_context import CallContext, RequestContext
 from sepal.settings import Settings
 from sepal.telemetry.correlation import REQUESTS_HEADER, join_ids
 from sepal.telemetry.logs import Log
+from sepal.telemetry.tracing import LAST_SPANS
 from sepal.telemetry.writer import LineWriter
 from tests.gateway.conftest import IRIS, RIDE, FakeModelServer, call, gateway, settings_for
 from tests.telemetry.collector import collecting
@@ -365,3 +367,16 @@ async def test_what_others_count_is_told_too(model_server: FakeModelServer) -> N
         assert found["sepal_breaker_openings_total"] == 0
         assert found["sepal_upstream_retries_total"] == 0
         assert found["sepal_limits_unanswered_total"] == 0
+
+
+async def test_a_collector_that_never_answers_holds_up_the_end_for_a_few_seconds_at_most(
+    model_server: FakeModelServer,
+) -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        async with gateway(settings_for(model_server, traces_endpoint=endpoint)) as client:
+            await call(client, "GET", "/livez")
+            stopping = time.monotonic()
+    assert time.monotonic() - stopping < LAST_SPANS + 1

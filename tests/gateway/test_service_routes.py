@@ -124,3 +124,21 @@ async def test_a_sound_request_id_is_kept_and_an_unsound_one_replaced(
     for unsound in ("", "a b", "x" * 129, 'x"y'):
         _, _, headers = await call(client, "GET", "/", headers={"X-Request-ID": unsound})
         assert len(headers["X-Request-ID"]) == 32
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/livez", "/readyz", "/healthz", "/models", "/docs", "/v2/health/ready"]
+)
+async def test_head_has_the_head_of_a_get_and_no_body(client: aiohttp.ClientSession, path: str) -> None:
+    told = []
+    for method in ("GET", "HEAD"):
+        async with client.request(method, path) as response:
+            told.append((response.status, response.headers["Content-Length"], await response.read()))
+    assert told[1] == (*told[0][:2], b"")
+    async with client.get("/metrics") as response:
+        assert f'endpoint="{path}",method="HEAD",status_code="200"' in await response.text()
+
+
+async def test_head_is_not_allowed_where_get_is_not(client: aiohttp.ClientSession) -> None:
+    async with client.head("/iris/predict") as response:
+        assert (response.status, response.headers["Allow"]) == (405, "POST")

@@ -69,3 +69,21 @@ def test_what_has_come_can_be_written_at_once(tmp_path: Path) -> None:
             writer.flush()
             assert (tmp_path / "log").read_text().endswith(said)
         writer.close()
+
+
+def test_a_pipe_that_does_not_block_loses_no_line() -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    lines = [f"{number:0100d}\n" for number in range(3000)]  # several times what a pipe holds
+    writer = LineWriter(writing)
+    for line in lines:
+        writer.write(line)
+    read = b""
+    while len(read) < sum(map(len, lines)):
+        time.sleep(0.001)
+        read += os.read(reading, 4096)
+    writer.close()
+    assert read.decode() == "".join(lines)
+    assert writer.dropped == 0
+    os.close(reading)
+    os.close(writing)

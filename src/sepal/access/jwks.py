@@ -22,7 +22,11 @@ PAUSE = 10.0
 FILE_LOOK = 1.0
 """Seconds after which a file is read anew."""
 
+LONGEST = 10.0
+"""Seconds that a URL's answer may take in all: tokens wait for it."""
+
 _TIMEOUT = 5.0
+_PIECE = 2**16
 _MOST_BYTES = 2**20
 _FAMILIES = {
     "RSA": ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
@@ -39,8 +43,16 @@ KeysByName = Mapping[str | None, Mapping[str, PyJWK]]
 class KeySet:
     """The keys by id and algorithm. What can't be fetched leaves those that were fetched last."""
 
-    def __init__(self, source: str, algorithms: Sequence[str], cache: float, pause: float = PAUSE) -> None:
+    def __init__(
+        self,
+        source: str,
+        algorithms: Sequence[str],
+        cache: float,
+        pause: float = PAUSE,
+        longest: float = LONGEST,
+    ) -> None:
         self._source = source
+        self._longest = longest
         self._algorithms = algorithms
         self._cache = cache if is_url(source) else FILE_LOOK
         self._pause = pause if is_url(source) else FILE_LOOK
@@ -80,7 +92,7 @@ class KeySet:
 
     async def _fetch(self) -> None:
         try:
-            content = await asyncio.to_thread(_read, self._source)
+            content = await asyncio.to_thread(_read, self._source, self._longest)
             if content != self._content:
                 self._keys = parse(content, self._algorithms)
                 self._content = content
@@ -131,13 +143,18 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
         """Follow none: where the keys come from is ours to say."""
 
 
-def _read(source: str) -> bytes:
-    """The file or the answer, as far as it may be long. OSError if there is none."""
+def _read(source: str, longest: float) -> bytes:
+    """The file or the answer, as far as it may be long. OSError if it is not there in `longest` seconds."""
     if not is_url(source):
         return Path(source).read_bytes()
     opener = urllib.request.build_opener(_NoRedirects)
+    end = time.monotonic() + longest
+    content = b""
     with opener.open(source, timeout=_TIMEOUT) as response:
-        content: bytes = response.read(_MOST_BYTES + 1)
-    if len(content) > _MOST_BYTES:
-        raise ValueError(f"it is longer than {_MOST_BYTES} bytes")
+        while piece := response.read1(_PIECE):
+            content += piece
+            if len(content) > _MOST_BYTES:
+                raise ValueError(f"it is longer than {_MOST_BYTES} bytes")
+            if time.monotonic() > end:
+                raise TimeoutError(f"it did not come within {longest:g} seconds")
     return content

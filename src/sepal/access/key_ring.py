@@ -1,7 +1,6 @@
 """The API keys as a gateway knows them: looked up in memory, and in the file when that has changed."""
 
 import logging
-import stat
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,7 +8,7 @@ from hmac import compare_digest
 from pathlib import Path
 
 from sepal.access.callers import Caller
-from sepal.access.keys import FORM, Key, digest, parse
+from sepal.access.keys import FORM, Key, check_mode, digest, parse
 from sepal.access.rates import Rate
 from sepal.errors import AccessUnavailableError, AuthenticationError, ConfigurationError
 
@@ -70,8 +69,7 @@ class KeyRing:
             seen = status.st_mtime_ns, status.st_size, status.st_ino, status.st_mode
             if seen == self._seen:
                 return
-            if status.st_mode & stat.S_IWOTH:
-                raise ConfigurationError(f"Anybody can write {self._path}: chmod o-w it.")
+            check_mode(self._path, status.st_mode)
             keys = parse(self._path.read_bytes(), self._path).keys
         except FileNotFoundError:
             self._seen, self._entries = None, {}

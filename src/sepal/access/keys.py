@@ -8,18 +8,19 @@ import fcntl
 import hashlib
 import re
 import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from sepal import durable
 from sepal.access.callers import Scope
 from sepal.access.rates import Rate
-from sepal.errors import ConfigurationError, NotFoundError
+from sepal.errors import ConfigurationError, NotFoundError, StorageError
 from sepal.settings import RateText
 
 FORM = re.compile(rb"sepal_([0-9a-f]{12})_([0-9a-f]{64})")
@@ -80,6 +81,12 @@ def parse(content: bytes, path: Path) -> Keys:
         raise ConfigurationError(f"{path} is no file of keys: {where}: {first['msg']}.") from error
 
 
+def check_mode(path: Path, mode: int) -> None:
+    """ConfigurationError if anybody can write a file of keys, whose mode this is."""
+    if mode & stat.S_IWOTH:
+        raise ConfigurationError(f"Anybody can write {path}: chmod o-w it.")
+
+
 class KeyFile:
     """The file, as the commands change it: one at a time, and each change whole or not at all."""
 
@@ -92,6 +99,8 @@ class KeyFile:
             return parse(self._path.read_bytes(), self._path).keys
         except FileNotFoundError:
             return ()
+        except OSError as error:
+            raise StorageError(f"{self._path} can't be read ({error.strerror}).") from error
 
     def create(
         self,
@@ -133,14 +142,25 @@ class KeyFile:
 
     @contextmanager
     def _changing(self) -> Iterator[list[Key]]:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        with self._path.with_name(f"{self._path.name}.lock").open("wb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            keys = list(self.read())
-            yield keys
-            content = Keys(keys=tuple(keys)).model_dump_json(indent=1, exclude_none=True)
-            durable.write(self._path, content.encode() + b"\n", self._mode())
+        path = self._path.resolve()  # others may read it by its own name
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.with_name(f"{path.name}.lock").open("wb") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                keys = list(self.read())
+                yield keys
+                content = Keys(keys=tuple(keys)).model_dump_json(indent=1, exclude_none=True)
+                durable.write(path, content.encode() + b"\n", **_as_it_is(path))
+        except OSError as error:
+            raise StorageError(
+                f"No key is made or revoked: {path} can't be written ({error.strerror}). "
+                "Make room, or run this as the file's owner or as root."
+            ) from error
 
-    def _mode(self) -> int:
-        """Who may read it stays as it is; a new file is ours alone."""
-        return self._path.stat().st_mode & 0o777 if self._path.exists() else _OURS_ALONE
+
+def _as_it_is(path: Path) -> dict[str, Any]:
+    """Whose a file is and who may read it, which stays so: else a gateway could not. A new one is ours."""
+    if not path.exists():
+        return {"mode": _OURS_ALONE}
+    status = path.stat()
+    return {"mode": status.st_mode & 0o777, "owner": (status.st_uid, status.st_gid)}

@@ -1,9 +1,11 @@
 """What must not be left open: settings with which a gateway refuses to start."""
 
 from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
 
-from sepal.access.jwks import is_url
-from sepal.access.keys import parse
+from sepal.access import jwks
+from sepal.access.keys import check_mode, parse
 from sepal.errors import ConfigurationError
 from sepal.settings import Settings
 
@@ -40,14 +42,15 @@ def _faults(settings: Settings) -> Iterator[str]:
         yield "SEPAL_TOKEN_ISSUER, SEPAL_TOKEN_AUDIENCE and SEPAL_TOKEN_JWKS go together: set all or none."
     if not local and settings.token_jwks.startswith("http://"):
         yield f"SEPAL_TOKEN_JWKS={settings.token_jwks} can be changed on its way: use https."
-    if settings.token_jwks and not is_url(settings.token_jwks) and "://" in settings.token_jwks:
-        yield f"SEPAL_TOKEN_JWKS={settings.token_jwks} is neither a file nor an https URL."
+    if settings.token_jwks:
+        yield from _faults_of_jwks(settings)
     if not local and "*" in settings.cors_origins:
         yield "SEPAL_CORS_ORIGINS=* lets every page call: name the origins."
     if not settings.access_is_on:
         return
     if settings.keys.exists():
         try:
+            check_mode(settings.keys, settings.keys.stat().st_mode)
             parse(settings.keys.read_bytes(), settings.keys)
         except (OSError, ConfigurationError) as error:
             yield f"The API keys can't be read: {error}"
@@ -57,3 +60,18 @@ def _faults(settings: Settings) -> Iterator[str]:
             f"no {settings.keys}. Make one: sepal keys create NAME --scope predict. "
             "Or set SEPAL_TOKEN_ISSUER, SEPAL_TOKEN_AUDIENCE and SEPAL_TOKEN_JWKS."
         )
+
+
+def _faults_of_jwks(settings: Settings) -> Iterator[str]:
+    """A URL may be away for now; a file is there."""
+    source = settings.token_jwks
+    if jwks.is_url(source):
+        if not urlsplit(source).hostname:
+            yield f"SEPAL_TOKEN_JWKS={source} names no host."
+    elif "://" in source:
+        yield f"SEPAL_TOKEN_JWKS={source} is neither a file nor an https URL."
+    else:
+        try:
+            jwks.parse(Path(source).read_bytes(), settings.token_algorithms)
+        except (OSError, ValueError) as error:
+            yield f"SEPAL_TOKEN_JWKS={source} can't be read: {error}. It must be a JWKS file."

@@ -23,8 +23,11 @@ if TYPE_CHECKING:
     from sepal.scoring.linear import Positions
 
 _SLICE = 1 << 15
-"""Rows that scikit-learn is asked for at once: what it makes of them in between may take many times their
-memory, and they are no slower for being few."""
+"""Rows that scikit-learn is asked for at once, at least: what it makes of them in between may take many
+times their memory."""
+
+_VALUES = 1 << 20
+"""Values that a forest is asked for at once if that are more rows: each call has to go round all trees."""
 
 Summary = dict[str, int] | Sketch
 """Of labels: how often each was given. Of quantities: their distribution."""
@@ -97,13 +100,27 @@ def _evaluator(
 
     pipeline, proof = artefacts.load(version), random_proof if compiled else None
     if not names:
-        return partial(_in_slices, regressor_of(version, contract, pipeline, proof)), ()
+        return partial(_in_slices, regressor_of(version, contract, pipeline, proof), _slice(pipeline)), ()
     classify = classifier_of(version, contract, pipeline, proof)
-    return _SlicedClassifier(classify), [*map(str, pipeline.classes_)]
+    return _SlicedClassifier(classify, _slice(pipeline)), [*map(str, pipeline.classes_)]
 
 
-def _in_slices(answer: "Callable[[Matrix], Any]", rows: Matrix) -> Any:  # noqa: ANN401 (arrays of either kind)
-    return np.concatenate([answer(rows[at : at + _SLICE]) for at in range(0, len(rows), _SLICE)])
+def _slice(pipeline: Any) -> int:  # noqa: ANN401 (any scikit-learn estimator)
+    """How many rows a pipeline is asked for at once."""
+    from sklearn.ensemble import (
+        ExtraTreesClassifier,
+        ExtraTreesRegressor,
+        RandomForestClassifier,
+        RandomForestRegressor,
+    )
+
+    _, last = pipeline.steps[-1] if hasattr(pipeline, "steps") else ("", pipeline)
+    forests = (ExtraTreesClassifier, ExtraTreesRegressor, RandomForestClassifier, RandomForestRegressor)
+    return max(_SLICE, _VALUES // last.n_features_in_) if isinstance(last, forests) else _SLICE
+
+
+def _in_slices(answer: "Callable[[Matrix], Any]", size: int, rows: Matrix) -> Any:  # noqa: ANN401 (arrays of either kind)
+    return np.concatenate([answer(rows[at : at + size]) for at in range(0, len(rows), size)])
 
 
 @dataclass(frozen=True)
@@ -111,15 +128,16 @@ class _SlicedClassifier:
     """A classifier that is asked for a few rows at a time."""
 
     classify: "Classify"
+    size: int
 
     def positions(self, rows: Matrix) -> "Positions":
         """As `Classify` says."""
-        found: Positions = _in_slices(self.classify.positions, rows)
+        found: Positions = _in_slices(self.classify.positions, self.size, rows)
         return found
 
     def __call__(self, rows: Matrix) -> "tuple[Positions, Matrix]":
         """As `Classify` says."""
-        parts = [self.classify(rows[at : at + _SLICE]) for at in range(0, len(rows), _SLICE)]
+        parts = [self.classify(rows[at : at + self.size]) for at in range(0, len(rows), self.size)]
         positions, probabilities = (np.concatenate(part) for part in zip(*parts, strict=True))
         return positions, probabilities
 

@@ -211,7 +211,9 @@ class CsvChunk:
 
     @property
     def _n_records(self) -> int:
-        return len(self._records.starts) if b'"' in self._block.data else self._count(b"\n")
+        if b'"' in self._block.data:
+            return len(self._records.starts)
+        return self._block.end.line - self._block.line
 
     def _count(self, byte: bytes) -> int:
         return int(np.count_nonzero(np.frombuffer(self._block.data, np.uint8) == byte[0]))

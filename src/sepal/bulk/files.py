@@ -1,14 +1,11 @@
 """Files of input: found by address, on any file system that pyarrow knows, and read as text or as bytes."""
 
 import codecs
-from collections.abc import Sequence
+import stat
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-
-import pyarrow as pa
-import pyarrow.fs
 
 from sepal.bulk.formats import COMPRESSIONS, Format, format_of, public
 from sepal.errors import DataError, NotFoundError
@@ -32,7 +29,7 @@ class InputFile:
     path: str
     size: int
     modified: datetime | None
-    filesystem: Any  # pyarrow.fs.FileSystem, which ships no types
+    filesystem: Any = None  # pyarrow.fs.FileSystem, which ships no types; None for this machine's own
 
     @property
     def compression(self) -> str | None:
@@ -52,7 +49,9 @@ class InputFile:
 
     def open(self) -> Any:  # noqa: ANN401 (pyarrow.NativeFile)
         """For reading anywhere in it."""
-        return self.filesystem.open_input_file(self.path)
+        from sepal.bulk.arrow_files import known
+
+        return known(self.filesystem).open_input_file(self.path)
 
 
 def find(address: str) -> list[InputFile]:
@@ -61,14 +60,18 @@ def find(address: str) -> list[InputFile]:
     In the order of their names. Files whose names begin with a dot or an underscore, as
     well as those in folders named so, are nobody's data. NotFoundError if there are none.
     """
+    if (plain := _plain_file(address)) is not None:
+        return [plain]
+    from sepal.bulk.arrow_files import found
+
     filesystem, path = filesystem_of(address)
     fixed = path
     try:
-        infos = _infos(filesystem, path)
+        infos = found(filesystem, path)
         while not infos and _WILDCARDS & set(fixed):
             fixed = fixed.rpartition("/")[0]
         if fixed != path:
-            infos = [info for info in _infos(filesystem, fixed or "/") if Path(info.path).match(path)]
+            infos = [info for info in found(filesystem, fixed or "/") if Path(info.path).match(path)]
     except (OSError, ValueError) as error:
         raise NotFoundError(f"{public(address)} can't be read: {error}") from error
     files = [
@@ -84,32 +87,56 @@ def find(address: str) -> list[InputFile]:
 
 
 def filesystem_of(address: str) -> tuple[Any, str]:
-    """The file system of an address, and the path on it."""
+    """The file system of an address, None for this machine's own, and the path on it."""
     if "://" not in address:
-        return pa.fs.LocalFileSystem(), str(Path(address).absolute())
-    try:
-        filesystem, path = pa.fs.FileSystem.from_uri(address)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise DataError(f"{public(address)} is no address that can be read: {error}") from error
-    return filesystem, path
+        return None, str(Path(address).absolute())
+    from sepal.bulk.arrow_files import filesystem_of_url
+
+    return filesystem_of_url(address)
 
 
 def is_local(address: str) -> bool:
     """Whether an address is a path on this machine."""
-    return isinstance(filesystem_of(address)[0], pa.fs.LocalFileSystem)
+    return filesystem_of(address)[0] is None
 
 
-def _infos(filesystem: Any, path: str) -> Sequence[Any]:  # noqa: ANN401
-    info = filesystem.get_file_info(path)
-    if info.type == pa.fs.FileType.Directory:
-        found = filesystem.get_file_info(pa.fs.FileSelector(path, recursive=True))
-        return [info for info in found if info.type == pa.fs.FileType.File]
-    return [info] if info.type == pa.fs.FileType.File else []
+def is_folder(filesystem: Any, path: str) -> bool:  # noqa: ANN401
+    """Whether there is a folder at a path."""
+    if filesystem is None:
+        return Path(path).is_dir()
+    from sepal.bulk.arrow_files import is_folder
+
+    return is_folder(filesystem, path)
+
+
+def _plain_file(address: str) -> InputFile | None:
+    """The file of a path on this machine, as pyarrow would find it; None if there is anything else."""
+    path = Path(address).absolute()
+    try:
+        str(path).encode()  # pyarrow refuses names that are no UTF-8
+        found = path.stat()
+    except (OSError, ValueError):
+        return None
+    if "://" in address or not stat.S_ISREG(found.st_mode):
+        return None
+    modified = datetime.fromtimestamp(found.st_mtime_ns / 1e9, UTC)  # rounded as pyarrow does
+    return InputFile(str(path), found.st_size, modified)
 
 
 def _hidden(path: str, folder: str) -> bool:
     below = path.removeprefix(folder) if path != folder else ""
     return any(part.startswith((".", "_")) for part in Path(below).parts)
+
+
+def _opened(file: InputFile) -> tuple[Any, Any]:
+    """The file, which can tell and seek, and the stream of its content: of a plain file the same."""
+    if file.filesystem is None and file.compression is None:
+        raw = Path(file.path).open("rb", buffering=0)  # noqa: SIM115 (Text closes it)
+        return raw, raw
+    from sepal.bulk.arrow_files import Stream
+
+    opened = file.open()
+    return opened, Stream(opened, file.compression)
 
 
 class Text:
@@ -118,12 +145,7 @@ class Text:
     def __init__(self, file: InputFile, encoding: str | None) -> None:
         self._file, self._decoded, self._ended = file, b"", False
         try:
-            self._raw = file.open()
-            self._stream = (
-                self._raw
-                if file.compression is None
-                else pa.CompressedInputStream(self._raw, file.compression)
-            )
+            self._raw, self._stream = _opened(file)
         except OSError as error:
             raise DataError(f"{file.path} can't be read: {error}") from error
         self._mark = 0
@@ -168,7 +190,7 @@ class Text:
             while missing > 0 and (part := self._stream.read(missing)):
                 parts.append(part)
                 missing -= len(part)
-        except (OSError, pa.ArrowException) as error:
+        except OSError as error:
             raise DataError(f"{self._file.path} can't be read to its end: {error}") from error
         return parts[0] if len(parts) == 1 else b"".join(parts)
 

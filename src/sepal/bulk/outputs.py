@@ -10,7 +10,6 @@ from typing import Literal, NamedTuple
 from urllib.parse import quote
 
 import polars as pl
-import pyarrow as pa
 
 from sepal.bulk.formats import COMPRESSIONS, Format, name_of
 from sepal.bulk.parquet_footer import MAGIC, RowGroup, joined_footer
@@ -138,6 +137,8 @@ def _gzip(data: bytes) -> bytes:
 
 
 def _zstd(data: bytes) -> bytes:
+    import pyarrow as pa  # late: its import takes a while, and most outputs don't need it
+
     return bytes(pa.compress(data, codec="zstd", asbytes=True))
 
 

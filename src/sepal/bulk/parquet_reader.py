@@ -41,7 +41,8 @@ class ParquetReader:
 
     def types(self, columns: Sequence[str]) -> dict[str, pl.DataType]:
         """As `Reader` says: as they are in this file."""
-        empty = pl.from_arrow(self._parquet.schema_arrow.empty_table().select(list(columns)))
+        schema = self._parquet.schema_arrow
+        empty = pl.from_arrow(pa.Table.from_batches([], schema).select(list(columns)))
         return dict(empty.schema) if isinstance(empty, pl.DataFrame) else {}
 
     def select(self, numbers: Sequence[str], others: Sequence[str]) -> None:

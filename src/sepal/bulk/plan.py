@@ -6,17 +6,14 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 import polars as pl
-import pyarrow as pa
-import pyarrow.fs
 
 from sepal.bulk.answers import Model
 from sepal.bulk.csv_reader import CsvReader
-from sepal.bulk.files import InputFile, filesystem_of, find
+from sepal.bulk.files import InputFile, filesystem_of, find, is_folder
 from sepal.bulk.formats import COMPRESSIONS, ENDINGS, Format, public
 from sepal.bulk.job import Job
 from sepal.bulk.jsonl_reader import JsonLinesReader
 from sepal.bulk.outputs import Output
-from sepal.bulk.parquet_reader import ParquetReader
 from sepal.bulk.rows import Reader
 from sepal.bulk.scoring import DATE_PARTS, Scorer
 from sepal.contracts import Contract, Labels
@@ -183,18 +180,18 @@ def check_place(address: str, output: Output, files: Sequence[InputFile]) -> Non
         inside = output.partition_by and file.path.startswith(f"{path}/")
         if file.filesystem == filesystem and (file.path == path or inside):
             raise DataError(f"{public(address)} is an input, too: give the output another name.")
-    found = filesystem.get_file_info(path)
     if not output.partition_by:
-        if found.type == pa.fs.FileType.Directory:
+        if is_folder(filesystem, path):
             raise DataError(f"{public(address)} is a folder: give the name of a file in it.")
         return
-    if found.type == pa.fs.FileType.File:
-        raise DataError(
-            f"{public(address)} is a file, and --partition-by writes a folder: give another name."
-        )
-    below = filesystem.get_file_info(pa.fs.FileSelector(path, allow_not_found=True, recursive=True))
-    for info in below:
-        if info.type == pa.fs.FileType.File and not output.may_own(info.path.removeprefix(f"{path}/")):
+    from sepal.bulk.arrow_files import found
+
+    for info in found(filesystem, path):
+        if info.path == path:
+            raise DataError(
+                f"{public(address)} is a file, and --partition-by writes a folder: give another name."
+            )
+        if not output.may_own(info.path.removeprefix(f"{path}/")):
             raise DataError(
                 f"{public(address)} has other things in it than an output by these keys, such as "
                 f"{info.path}: give a folder that is not there yet."
@@ -260,6 +257,12 @@ def _open(job: Job, file: InputFile, sizes: Sizes) -> Reader:
     return _READERS[form](job, file, sizes)
 
 
+def _open_parquet(job: Job, file: InputFile, sizes: Sizes) -> Reader:
+    from sepal.bulk.parquet_reader import ParquetReader  # late: pyarrow's import takes a while
+
+    return ParquetReader(file, n_values=sizes.values, most_columns=sizes.columns)
+
+
 _READERS: dict[Format, Callable[[Job, InputFile, Sizes], Reader]] = {
     "csv": lambda job, file, sizes: CsvReader(
         file,
@@ -269,7 +272,5 @@ _READERS: dict[Format, Callable[[Job, InputFile, Sizes], Reader]] = {
         most_columns=sizes.columns,
     ),
     "jsonl": lambda job, file, sizes: JsonLinesReader(file, encoding=job.encoding, size=sizes.block),
-    "parquet": lambda job, file, sizes: ParquetReader(
-        file, n_values=sizes.values, most_columns=sizes.columns
-    ),
+    "parquet": _open_parquet,
 }

@@ -7,9 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.fs
-
 from sepal.bulk.files import filesystem_of, is_local
 from sepal.bulk.formats import name_of, public
 from sepal.bulk.outputs import Output
@@ -36,12 +33,14 @@ def upload(made: Path, address: str, output: Output) -> None:
     """
     if is_local(address):
         return
+    from sepal.bulk.arrow_files import is_file
+
     filesystem, path = filesystem_of(address)
     try:
         for ending in _ENDINGS:
             if (source := beside(made, ending)).exists():
                 _copy(source, filesystem, f"{path}.{ending}")
-            elif filesystem.get_file_info(f"{path}.{ending}").type == pa.fs.FileType.File:
+            elif is_file(filesystem.get_file_info(f"{path}.{ending}")):
                 filesystem.delete_file(f"{path}.{ending}")
         written = {_copy(source, filesystem, target) for source, target in _files(made, path)}
         if made.is_dir():
@@ -82,7 +81,9 @@ def _copy_whole(source: Path, filesystem: Any, target: str) -> str:  # noqa: ANN
 
 
 def _remove_earlier(filesystem: Any, path: str, written: set[str], output: Output) -> None:  # noqa: ANN401
-    for info in filesystem.get_file_info(pa.fs.FileSelector(path, recursive=True)):
+    from sepal.bulk.arrow_files import below
+
+    for info in below(filesystem, path):
         own = output.may_own(info.path.removeprefix(f"{path}/"))
-        if info.type == pa.fs.FileType.File and own and info.path not in written:
+        if own and info.path not in written:
             filesystem.delete_file(info.path)

@@ -24,7 +24,8 @@ from sepal.bulk.sketch import Sketch
 from sepal.bulk.totals import Totals
 from sepal.bulk.work import Entry, WorkFolder
 from sepal.contracts import Contract
-from sepal.registry import Registry
+from sepal.registry import ArtefactStore
+from sepal.registry.lookup import find_version
 from sepal.settings import Settings
 
 MOST_WORKERS = 4
@@ -63,19 +64,16 @@ def prepare(
     check: CheckPlace | None = None,
 ) -> tuple[Plan, Model]:
     """The plan of a job, and the version that scores, loaded and tried out."""
-    name = job.version or version_name
-    with Registry.open(settings) as registry:
-        version = registry.version(job.model, name) if name else registry.champion(job.model)
-        model = load_model(
-            version,
-            contract,
-            registry.artefacts,
-            proba=job.proba,
-            prediction_name=job.prediction_name,
-            position_name=job.position_name,
-            label_names=job.label_names,
-            compiled=settings.compiled_scoring == "on",
-        )
+    model = load_model(
+        find_version(settings, job.model, job.version or version_name),
+        contract,
+        ArtefactStore.of(settings),
+        proba=job.proba,
+        prediction_name=job.prediction_name,
+        position_name=job.position_name,
+        label_names=job.label_names,
+        compiled=settings.compiled_scoring == "on",
+    )
     check_example(model)
     return Plan.make(job, contract, settings, check=check), model
 

@@ -19,6 +19,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Thread
 from typing import IO, Any
 
 from sepal.bulk.outputs import OUTPUT, REJECTED, Output, Segment
@@ -56,13 +57,17 @@ class _Part:
     groups: list[tuple[bytes, int]] = field(default_factory=list)
 
     def append(self, data: bytes, footer: bytes = b"") -> None:
-        """Write to the file's end, durably."""
+        """Write to the file's end, durably; the bytes are hashed while the disk takes them."""
         if footer:
             self.groups.append((footer, self.length))
-        with self.path.open("ab") as file:
-            file.write(data)
-            flush(file)
-        self.hash.update(data)
+        hashing = Thread(target=self.hash.update, args=(data,))
+        hashing.start()
+        try:
+            with self.path.open("ab") as file:
+                file.write(data)
+                flush(file)
+        finally:
+            hashing.join()
         self.length += len(data)
 
 

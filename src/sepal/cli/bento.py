@@ -1,5 +1,6 @@
 """`sepal bento`: packs champions into a bento."""
 
+import shlex
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
@@ -48,6 +49,7 @@ def bento(
     say(f"Packed {', '.join(version.tag for version in versions)}.")
     if export is not None:
         bentos.export(settings, number, export)
-        say(f"It is in {export} too: bentoml import {export}")
+        # Its whole path: BentoML 1.4 takes a relative one as from the root.
+        say(f"It is in {export} too: bentoml import {shlex.quote(str(export.resolve()))}")
     say(f"The bento is in BENTOML_HOME={settings.bentoml_home}")
     say(bentos.tag_of(number))

@@ -5,6 +5,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from sepal import garbage
 from sepal.cli.score import job_of, run_job
 from sepal.contracts import Labels
 from sepal.contracts.iris import contract
@@ -40,6 +41,7 @@ def run_iris_batch(
 
 def main() -> NoReturn:
     """Run the command; an error that a person can act on is one line and its exit code."""
+    garbage.look_seldom()
     with told_in_one_line():
         app()
     sys.exit(0)

@@ -1,19 +1,24 @@
 """Starts the gateway in the foreground: `python -m sepal.gateway`."""
 
 import logging
+import math
 import os
 import signal
 import ssl
+import sys
+from contextlib import suppress
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.config import STARTUP_FAILURE
 
 from sepal.access.safety import remarks
-from sepal.draining import drain_on_sigterm
+from sepal.draining import DrainingWorkers, drain_on_sigterm
 from sepal.errors import told_in_one_line
 from sepal.gateway.app import create_app
 from sepal.gateway.bounds import raise_descriptor_limit
 from sepal.gateway.http_protocol import BoundedHttp
+from sepal.ports import check_ports
 from sepal.settings import load_settings
 from sepal.telemetry import sharing
 from sepal.telemetry.logs import log_of_process
@@ -32,7 +37,7 @@ def app() -> FastAPI:
         application.state.readiness.stopping = True
         application.state.bounds.close()
 
-    drain_on_sigterm(settings.drain_delay, begin)
+    drain_on_sigterm(settings.drain_delay, begin, alone=settings.gateway_workers == 1)
     return application
 
 
@@ -42,18 +47,20 @@ def main() -> None:
         settings = load_settings()
         check_server_files(settings, "gateway")
         upstream_context(settings)
+        check_ports(settings, "gateway")
         create_app(settings)  # what is wrong is told here, and not by each worker
     log_of_process(settings)
     for remark in remarks(settings):
         logger.warning(remark)
     os.environ |= sharing.environment_for(settings.gateway_workers)
     signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it again once it has stopped
-    uvicorn.run(
+    config = uvicorn.Config(
         f"{__package__}.__main__:app",
         factory=True,
         workers=settings.gateway_workers,
         host=settings.gateway_host,
         port=settings.gateway_port,
+        loop="sepal.gateway.loops:GatewayLoop",
         http=BoundedHttp,
         ws="none",
         access_log=False,
@@ -62,12 +69,22 @@ def main() -> None:
         timeout_keep_alive=settings.keep_alive,  # type: ignore[arg-type]  # it takes parts of a second
         proxy_headers=bool(settings.trusted_proxies),
         forwarded_allow_ips=list(settings.trusted_proxies),
-        timeout_graceful_shutdown=round(settings.stop_timeout),
+        timeout_graceful_shutdown=math.ceil(settings.stop_timeout),
         ssl_certfile=settings.gateway_tls_certificate,
         ssl_keyfile=settings.gateway_tls_key,
         ssl_ca_certs=settings.gateway_tls_client_ca and str(settings.gateway_tls_client_ca),
         ssl_cert_reqs=ssl.CERT_REQUIRED if settings.gateway_tls_client_ca else ssl.CERT_NONE,
     )
+    server = uvicorn.Server(config)
+    with suppress(KeyboardInterrupt):  # raised again once it has stopped
+        if settings.gateway_workers > 1:
+            workers = DrainingWorkers(config, [config.bind_socket()])
+            workers.drain_delay = settings.drain_delay
+            workers.run()
+        else:
+            server.run()
+            if not server.started:
+                sys.exit(STARTUP_FAILURE)
 
 
 if __name__ == "__main__":

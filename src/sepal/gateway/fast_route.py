@@ -50,8 +50,16 @@ class Gateway(FastAPI):
         fast = self.fast_routes.get(scope["path"]) if scope["method"] == "POST" else None
         if fast is not None and context_of(scope).may("predict"):
             await fast(scope, receive, send)
+        elif scope["method"] == "HEAD":
+            await self._as_get(scope, receive, send)
         else:
             await super().__call__(scope, receive, send)
+
+    async def _as_get(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer as to a GET; uvicorn, which knows that it is none, leaves the body out."""
+        inner: Scope = {**scope, "method": "GET"}
+        await super().__call__(inner, receive, send)
+        scope["route"] = inner.get("route")
 
 
 def fast_routes(

@@ -30,6 +30,12 @@ def with_cors(app: ASGIApp, settings: Settings) -> ASGIApp:
         app,
         allow_origins=settings.cors_origins,
         allow_methods=("GET", "POST", "DELETE"),
-        allow_headers=("Authorization", "X-API-Key", "X-Request-ID", "X-Trial-Key", "Idempotency-Key"),
-        expose_headers=("X-Request-ID", "Retry-After", "RateLimit", "RateLimit-Policy", "Location"),
+        allow_headers=(
+            *("Authorization", "X-API-Key", "X-Request-ID", "X-Request-Deadline"),
+            *("X-Trial-Key", "Idempotency-Key", "Inference-Header-Content-Length"),
+        ),
+        expose_headers=(
+            *("X-Request-ID", "Retry-After", "RateLimit", "RateLimit-Policy", "Location"),
+            "Inference-Header-Content-Length",
+        ),
     )

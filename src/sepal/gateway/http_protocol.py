@@ -14,6 +14,7 @@ from sepal.gateway.bounds import BOUNDS, Bounds
 from sepal.gateway.joined_writes import JoinedWrites
 from sepal.gateway.problems import MEDIA_TYPE
 from sepal.gateway.request_context import request_id_of
+from sepal.gateway.upgrades import PatientParser
 
 LINGER = 2.0
 """Seconds for which a refused client may go on sending before it is cut off, to let it read why."""
@@ -36,6 +37,7 @@ class BoundedHttp(JoinedWrites):
 
     def __init__(self, *given: Any, **more: Any) -> None:  # noqa: ANN401 (uvicorn's)
         super().__init__(*given, **more)
+        self.parser = PatientParser(self)
         self.bounds: Bounds = self.app_state[BOUNDS]
         self.began: float | None = time.monotonic()
         self._in_head = True
@@ -83,6 +85,8 @@ class BoundedHttp(JoinedWrites):
 
     def on_headers_complete(self) -> None:
         """Take a whole head; begin to answer, unless too much is under way already."""
+        if self.parser.should_upgrade():
+            return  # it comes once more, without that
         self._in_head = False
         if self._cut_at is not None:
             return
@@ -103,6 +107,8 @@ class BoundedHttp(JoinedWrites):
 
     def on_message_complete(self) -> None:
         """Take the end of a request."""
+        if self.parser.should_upgrade():
+            return
         self.began = None
         self._in_head = True
         self._head_bytes = self._body_bytes = 0

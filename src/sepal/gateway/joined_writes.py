@@ -19,6 +19,11 @@ class JoinedWrites(HttpToolsProtocol):
         self.joined = JoiningTransport(transport, self.loop)
         super().connection_made(self.joined)  # type: ignore[arg-type]  # it is a transport in all that is used
 
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Let go of a connection: of one that was reset, too, which uvicorn's timer holds till it ends."""
+        super().connection_lost(exc)
+        self._unset_keepalive_if_required()
+
 
 class JoiningTransport:
     """A transport that keeps what is written until the event loop's next turn, and sends it at once.
@@ -52,8 +57,8 @@ class JoiningTransport:
             self._transport.write_eof()
 
     def _send(self) -> None:
-        if self._kept:
-            kept, self._kept = self._kept, []
+        kept, self._kept = self._kept, []
+        if kept and not self._transport.is_closing():  # the client may have gone in between
             self._transport.write(b"".join(kept))
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 (everything else is the transport's own)

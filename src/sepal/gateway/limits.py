@@ -19,7 +19,7 @@ from limits.strategies import SlidingWindowCounterRateLimiter as OwnLimiter
 from limits.util import WindowStats
 
 from sepal.access.rates import Rate
-from sepal.errors import AccessUnavailableError, RateLimitedError
+from sepal.errors import AccessUnavailableError, ConfigurationError, RateLimitedError
 from sepal.extras import need
 from sepal.settings import Settings
 
@@ -130,14 +130,21 @@ def _too_many(rate: Rate, stats: WindowStats, who: tuple[str, ...]) -> RateLimit
 def _pool(settings: Settings) -> "BlockingConnectionPool":
     """Connections to Redis that are given up soon, and never tried twice for one request."""
     redis = need("redis.asyncio", "redis")
-    pool: BlockingConnectionPool = redis.BlockingConnectionPool.from_url(
-        settings.limits_url,
-        max_connections=_CONNECTIONS,
-        timeout=settings.limits_timeout,
-        socket_timeout=settings.limits_timeout,
-        socket_connect_timeout=settings.limits_timeout,
-        retry=need("redis.asyncio.retry", "redis").Retry(need("redis.backoff", "redis").NoBackoff(), 0),
-    )
+    try:
+        pool: BlockingConnectionPool = redis.BlockingConnectionPool.from_url(
+            settings.limits_url,
+            max_connections=_CONNECTIONS,
+            timeout=settings.limits_timeout,
+            socket_timeout=settings.limits_timeout,
+            socket_connect_timeout=settings.limits_timeout,
+            retry=need("redis.asyncio.retry", "redis").Retry(need("redis.backoff", "redis").NoBackoff(), 0),
+        )
+        # It connects to nothing yet, and takes only options that there are.
+        pool.make_connection()  # type: ignore[no-untyped-call]
+    except (ValueError, TypeError) as error:
+        raise ConfigurationError(
+            f"SEPAL_LIMITS_URL can't be used: {error}. Write it as redis://HOST:PORT/DB."
+        ) from error
     return pool
 
 

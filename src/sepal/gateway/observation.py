@@ -49,10 +49,10 @@ class Observation:
                 server.shutdown()
                 server.server_close()
             told.close()
-            if traces is not None:
-                traces.close()
             if self._log is not None:
                 self._log.writer.flush()  # a signal may end the process without a further word
+            if traces is not None:
+                traces.close()  # last: whoever is to take them may not answer
 
     def text(self) -> bytes:
         """The metrics of all processes of the tier, as Prometheus reads them."""

@@ -1,10 +1,12 @@
 """Starts the model server in the foreground: `python -m sepal.model_server`."""
 
+import math
 import os
 import ssl
 import sys
 
 from sepal.errors import told_in_one_line
+from sepal.ports import check_ports
 from sepal.settings import load_settings
 from sepal.telemetry import sharing
 from sepal.telemetry.logs import SERVES_VARIABLE
@@ -20,10 +22,11 @@ def main() -> None:
     with told_in_one_line():
         settings = load_settings()
         check_server_files(settings, "model_server")
+        check_ports(settings, "model_server")
     command = [sys.executable, "-m", "bentoml", "serve", "sepal.model_server.service:ModelServer"]
     command += ["--host", settings.model_server_host, "--port", str(settings.model_server_port)]
     command += ["--timeout-keep-alive", str(KEEP_ALIVE)]
-    command += ["--timeout-graceful-shutdown", str(round(settings.stop_timeout))]
+    command += ["--timeout-graceful-shutdown", str(math.ceil(settings.stop_timeout))]
     if settings.model_server_tls_certificate is not None:
         command += ["--ssl-certfile", str(settings.model_server_tls_certificate)]
         command += ["--ssl-keyfile", str(settings.model_server_tls_key)]

@@ -52,7 +52,7 @@ class Observation:
             self._server.server_close()
         if self._exposition is not None:
             self._exposition.close()
-        if self._tracing is not None:
-            self._tracing.close()
         if self._log is not None:
             self._log.writer.flush()  # a signal may end the process without a further word
+        if self._tracing is not None:
+            self._tracing.close()  # last: whoever is to take them may not answer

@@ -61,7 +61,7 @@ def build_service(settings: Settings, log: Log | None = None) -> Any:  # noqa: A
         )
         app.middleware_stack = observation.start(lane, contracts)
         follower.trials.waiting = lane.waiting
-        drain_on_sigterm(settings.drain_delay, lane.close)
+        drain_on_sigterm(settings.drain_delay, lane.close, alone=False)
 
     def stop(_self: object) -> None:
         follower.stop()

@@ -16,12 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
 from types import ModuleType
-from typing import Any
+from typing import Any, Self
 
 from sepal.durable import flush_folder, write
 from sepal.errors import ArtefactError
 from sepal.registry import skops_format
 from sepal.registry.versions import Format, Version
+from sepal.settings import Settings
 
 FILES: Mapping[Format, str] = {"pickle": "model.pkl", "skops": "model.skops"}
 """The artefact's file in each format."""
@@ -63,6 +64,11 @@ class ArtefactStore:
         self.home = bentoml_home
         self._writes = writes
         self._trusted = trusted
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """The store that the settings name."""
+        return cls(settings.bentoml_home, settings.artefact_format, settings.trusted_types)
 
     def path(self, tag: str, stored_as: Format = "pickle") -> Path:
         """Where the artefact of a tag `MODEL:VERSION` is, or would be."""

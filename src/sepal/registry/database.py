@@ -9,9 +9,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_u
 from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError
 
 from sepal.errors import ConfigurationError, RegistryError
-
-SCHEMA = "0003"
-"""The newest of the migrations; a test holds it against Alembic's own answer."""
+from sepal.registry.versions import SCHEMA as SCHEMA
 
 _BUSY_TIMEOUT_MS = 30_000
 _MIGRATIONS = Path(__file__).parent / "migrations"

@@ -30,10 +30,7 @@ class Registry:
         """The registry that the settings name."""
         database = Database(settings.database)
         try:
-            yield cls(
-                database,
-                ArtefactStore(settings.bentoml_home, settings.artefact_format, settings.trusted_types),
-            )
+            yield cls(database, ArtefactStore.of(settings))
         finally:
             database.close()
 

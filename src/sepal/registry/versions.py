@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
+SCHEMA = "0003"
+"""The newest of the database's migrations; a test holds it against Alembic's own answer."""
+
 Metrics = Mapping[str, Mapping[str, float]]
 """Metric by name, for each split: `{"train": {"accuracy": 0.97}, "test": {…}}`."""
 

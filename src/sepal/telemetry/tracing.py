@@ -5,6 +5,7 @@ nothing on its way knows of them. The context travels as https://www.w3.org/TR/t
 """
 
 import os
+import threading
 import time
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Protocol
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span, SpanContext
 
 _ENDPOINTS = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+
+LAST_SPANS = 3.0
+"""Seconds that the end of a process may wait for a collector that does not answer."""
 
 
 class HasSpan(Protocol):
@@ -57,7 +61,7 @@ def _provider(settings: Settings, service: str) -> "TracerProvider":
         resource = resource.merge(Resource({SERVICE_NAME: service}))
     told = os.environ.get("OTEL_TRACES_SAMPLER")  # then the SDK reads it
     sampler = None if told else ParentBasedTraceIdRatio(settings.traces_sample)
-    provider = TracerProvider(resource=resource, sampler=sampler)
+    provider = TracerProvider(resource=resource, sampler=sampler, shutdown_on_exit=False)
     endpoint = settings.traces_endpoint.rstrip("/")
     exporter = OTLPSpanExporter(endpoint=f"{endpoint}/v1/traces" if endpoint else None)
     provider.add_span_processor(BatchSpanProcessor(exporter))
@@ -147,6 +151,8 @@ class Tracing:
         self._propagator.inject(carrier, self._inside(span))
         return carrier
 
-    def close(self) -> None:
-        """Send what is left."""
-        self._provider.shutdown()
+    def close(self, timeout: float = LAST_SPANS) -> None:
+        """Send what is left, within so many seconds."""
+        last = threading.Thread(target=self._provider.shutdown, name="last-spans", daemon=True)
+        last.start()
+        last.join(timeout)

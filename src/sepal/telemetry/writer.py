@@ -2,6 +2,7 @@
 
 import atexit
 import os
+import select
 import threading
 from collections import deque
 
@@ -13,6 +14,8 @@ MOST_LINES = 50_000
 
 LAST_WORDS = 2.0
 """Seconds that the end of a process may wait for a reader that has stalled."""
+
+_WAIT = 1.0
 
 
 class LineWriter:
@@ -77,6 +80,9 @@ class LineWriter:
         left = memoryview("".join(lines).encode(errors="backslashreplace"))
         try:
             while left:
-                left = left[os.write(self._fd, left) :]
+                try:
+                    left = left[os.write(self._fd, left) :]
+                except BlockingIOError:  # who reads has it so; then it is for us to wait
+                    select.select((), (self._fd,), (), _WAIT)
         except OSError:  # nobody reads any more
             self.dropped += len(lines)

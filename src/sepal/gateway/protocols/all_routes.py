@@ -23,9 +23,9 @@ def protocol_routes(served: Served, for_callers: Mapping[str, Any]) -> tuple[API
     router = APIRouter()
     quick: dict[str, Handle] = {}
     protocols = [
-        (open_inference_routes, documents.ErrorDocument),
-        (mlflow.mlflow_routes, mlflow.ErrorDocument),
-        (older_services.older_routes, older_services.ErrorDocument),
+        (open_inference_routes, documents.InferenceErrorDocument),
+        (mlflow.mlflow_routes, mlflow.InvocationErrorDocument),
+        (older_services.older_routes, older_services.OlderErrorDocument),
     ]
     for routes_of, error in protocols[: 3 if served.settings.compatibility == "on" else 2]:
         routes, handles = routes_of(served)

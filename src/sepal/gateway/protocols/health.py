@@ -10,7 +10,11 @@ from pydantic import BaseModel, Field
 from sepal.errors import ModelServerUnavailableError
 from sepal.gateway.protocols import mlflow, older_services
 from sepal.gateway.protocols.described import TEXT, responses
-from sepal.gateway.protocols.open_inference.documents import ErrorDocument, LiveDocument, ReadyDocument
+from sepal.gateway.protocols.open_inference.documents import (
+    InferenceErrorDocument,
+    LiveDocument,
+    ReadyDocument,
+)
 from sepal.gateway.protocols.open_inference.routes import TAG
 from sepal.gateway.protocols.served import Served
 
@@ -35,7 +39,10 @@ def health_routes(served: Served) -> APIRouter:
         return LiveDocument()
 
     @router.get(
-        "/v2/health/ready", summary=_QUESTION, tags=[TAG], responses=responses(None, ErrorDocument, 503)
+        "/v2/health/ready",
+        summary=_QUESTION,
+        tags=[TAG],
+        responses=responses(None, InferenceErrorDocument, 503),
     )
     async def server_ready(request: Request) -> ReadyDocument:
         await served.check_ready(request)
@@ -45,7 +52,7 @@ def health_routes(served: Served) -> APIRouter:
         "/ping",
         summary=_QUESTION,
         tags=[mlflow.TAG],
-        responses={**TEXT, **responses(None, mlflow.ErrorDocument, 503)},
+        responses={**TEXT, **responses(None, mlflow.InvocationErrorDocument, 503)},
     )
     async def ping(request: Request) -> Response:
         await served.check_ready(request)

@@ -22,7 +22,7 @@ TAG = "MLflow scoring"
 _FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 
 
-class ErrorDocument(BaseModel):
+class InvocationErrorDocument(BaseModel):
     """What went wrong, in MLflow's words."""
 
     error_code: str = Field(examples=["INVALID_PARAMETER_VALUE"])
@@ -98,7 +98,7 @@ def _add(router: APIRouter, served: Served, path: str, contract: Contract | None
         summary="Predictions for a data frame",
         description="The body may also be `text/csv` with a header line.",
         openapi_extra=json_body(Invocation, {"data frame": {"dataframe_records": [shown.example]}}),
-        responses=responses(Predictions, ErrorDocument, 400, 404, 413, 415, 503, 504),
+        responses=responses(Predictions, InvocationErrorDocument, 400, 404, 413, 415, 503, 504),
     )(invoke)
     return invoke
 

@@ -20,7 +20,7 @@ from sepal.gateway.protocols.tables import Table, in_order
 TAG = "Compatibility with older services"
 
 
-class ErrorDocument(BaseModel):
+class OlderErrorDocument(BaseModel):
     """What went wrong."""
 
     error: str = Field(description="What went wrong, and the way out.")
@@ -36,7 +36,7 @@ def older_routes(served: Served) -> tuple[APIRouter, dict[str, Handle]]:
     """The routes, and those of them that may go around the framework."""
     router = APIRouter(tags=[TAG])
     handles: dict[str, Handle] = {"/predict": _predict(served), "/predict-proba": _predict_proba(served)}
-    errors = responses(None, ErrorDocument, 400, 404, 413, 415, 422, 503, 504)
+    errors = responses(None, OlderErrorDocument, 400, 404, 413, 415, 422, 503, 504)
     objects = {name: contract.example for name, contract in served.contracts.items()}
     rows = {"rows without names": {"input": [[5, 2, 3, 4]]}}
     router.post(

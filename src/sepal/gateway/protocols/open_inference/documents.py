@@ -21,7 +21,7 @@ class _Document(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, protected_namespaces=())
 
 
-class ErrorDocument(_Document):
+class InferenceErrorDocument(_Document):
     """What went wrong."""
 
     error: str = Field(description="What went wrong, and the way out.")

@@ -13,9 +13,9 @@ from sepal.gateway.media_types import media_type
 from sepal.gateway.protocols.bodies import read_model
 from sepal.gateway.protocols.described import json_body, responses
 from sepal.gateway.protocols.open_inference.documents import (
-    ErrorDocument,
     IndexEntry,
     IndexRequest,
+    InferenceErrorDocument,
     InferenceRequest,
     InferenceResponse,
     ModelDocument,
@@ -93,13 +93,13 @@ def _add_model(router: APIRouter, served: Served, contract: Contract) -> Handle:
         path,
         name=f"{name}_metadata",
         summary="What a model takes and gives",
-        responses=responses(ModelDocument, ErrorDocument, 503),
+        responses=responses(ModelDocument, InferenceErrorDocument, 503),
     )(_metadata(served, contract))
     router.get(
         f"{path}/ready",
         name=f"{name}_ready",
         summary="Does a model answer?",
-        responses=responses(ModelReadyDocument, ErrorDocument, 503),
+        responses=responses(ModelReadyDocument, InferenceErrorDocument, 503),
     )(_ready(served, contract))
     router.post(
         f"{path}/infer",
@@ -108,7 +108,7 @@ def _add_model(router: APIRouter, served: Served, contract: Contract) -> Handle:
         description=f"{contract.description}\n\nInputs and outputs may be binary tensors, announced by the "
         f"header `{_LENGTH}`. A path may name a version: `/v2/models/{name}/versions/VERSION/infer`.",
         openapi_extra=json_body(InferenceRequest, {"one row": example(contract)}),
-        responses=responses(InferenceResponse, ErrorDocument, 400, 413, 415, 503, 504),
+        responses=responses(InferenceResponse, InferenceErrorDocument, 400, 413, 415, 503, 504),
     )(infer)
     return infer
 
@@ -218,4 +218,4 @@ def _document(document: BaseModel) -> Response:
 
 
 def _errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    return responses(None, ErrorDocument, *statuses)
+    return responses(None, InferenceErrorDocument, *statuses)
