@@ -20,7 +20,7 @@ from sepal.contracts import Contract, Labels
 from sepal.registry.artefacts import needed, pickled
 from sepal.registry.versions import Draft
 from sepal.scoring.adapters import NamedRegressor
-from sepal.scoring.proof import AGREES, compiled_agrees, dumped_evaluator, random_rows
+from sepal.scoring.proof import AGREES, compiled_agrees, dumped_evaluator, proof_rows
 
 MLFLOW = "mlflow"
 """Under this name a version's details say where in MLflow it comes from, and how its input is made."""
@@ -77,7 +77,8 @@ def draft_of(
     if judged is not None:
         progress(f"Judging it on {len(judged.rows.y):,} rows of {judged.source}")
     verdict, measured, details = _judge(contract, recipe, taken, judged, champion)
-    agrees = compiled_agrees(contract, taken, random_rows(contract) if judged is None else judged.rows.X)
+    tried = proof_rows(contract, taken) if judged is None else judged.rows.X
+    agrees = compiled_agrees(contract, taken, tried)
     return Draft(
         model=contract.name,
         algorithm=options.algorithm or _algorithm(pipeline),

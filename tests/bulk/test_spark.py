@@ -37,7 +37,7 @@ from sepal.errors import (
     TooManyRejectedError,
 )
 from sepal.registry import Registry
-from sepal.scoring import linear
+from sepal.scoring import dumps, linear
 from sepal.scoring.evaluators import compiled_classifier
 from sepal.scoring.proof import random_rows
 from sepal.settings import Settings
@@ -74,7 +74,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
     rows = random_rows(ride_duration, 500)
     regressor = make_pipeline(SimpleImputer(), LinearRegression()).fit(rows, np.arange(500))
     with Registry.open(settings) as registry:
-        registry.register(draft_of(classifier, evaluator=linear.dump(evaluator)))
+        registry.register(draft_of(classifier, evaluator=dumps.dump(evaluator)))
         signature = ride_duration.signature
         registry.register(
             draft_of(regressor, model="ride_duration", algorithm="lin_reg", contract_signature=signature)

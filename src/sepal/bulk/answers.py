@@ -13,7 +13,7 @@ from sepal.bulk.sketch import Sketch
 from sepal.contracts import Contract, Labels
 from sepal.errors import ArtefactError, DataError
 from sepal.registry.versions import Version
-from sepal.scoring import linear
+from sepal.scoring import dumps
 from sepal.scoring.columns import Flags
 from sepal.scoring.matrix import Matrix, example_rows
 
@@ -95,7 +95,7 @@ def _evaluator(
 ) -> tuple[Any, Sequence[str]]:
     names = contract.target.names if isinstance(contract.target, Labels) else ()
     if compiled and (dumped := artefacts.load_evaluator(version)) is not None:
-        return linear.load(dumped), sorted(names)  # scikit-learn's order of labels
+        return dumps.load(dumped), sorted(names)  # scikit-learn's order of labels
     from sepal.scoring.scorer import classifier_of, random_proof, regressor_of
 
     pipeline, proof = artefacts.load(version), random_proof if compiled else None

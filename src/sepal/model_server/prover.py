@@ -44,11 +44,11 @@ def start_proof(contract: Contract, loaded: "LoadedVersion", abandoned: threadin
 
 
 def _prove(contract: Contract, loaded: "LoadedVersion", abandoned: threading.Event) -> "LoadedVersion":
-    from sepal.scoring.proof import compiled_agrees, random_rows  # late: BentoML's parent never scores
+    from sepal.scoring.proof import compiled_agrees, proof_rows  # late: BentoML's parent never scores
     from sepal.scoring.scorer import scorer
 
     def slice_by_slice(contract: Contract, pipeline: Any) -> bool:  # noqa: ANN401 (any scikit-learn estimator)
-        rows = random_rows(contract)
+        rows = proof_rows(contract, pipeline)
         for start in range(0, len(rows), SLICE):
             if abandoned.is_set():
                 raise _AbandonedError

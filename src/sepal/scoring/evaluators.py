@@ -15,6 +15,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
+from sepal.scoring.columnwise_compiler import columnwise_classifier, columnwise_regressor
 from sepal.scoring.linear import Linear, LinearClassifier, LinearRegressor, Positions
 from sepal.scoring.matrix import Matrix
 
@@ -77,11 +78,15 @@ class ForestClassifier:
 
 
 def compiled_classifier(pipeline: Any) -> Classify | None:  # noqa: ANN401
-    """The same of scalers and a logistic regression or a random forest; None for any other pipeline."""
+    """The same of a pipeline's known steps; None for any other pipeline.
+
+    These are scalers and a logistic regression or a random forest; or what
+    `columnwise_compiler` knows.
+    """
     *before, last = _steps(pipeline)
     operations = _scaling(before)
     if operations is None:
-        return None
+        return columnwise_classifier(pipeline)
     if type(last) is LogisticRegression:
         return LinearClassifier(Linear(operations, np.ascontiguousarray(last.coef_.T), last.intercept_))
     if type(last) is RandomForestClassifier and last.n_outputs_ == 1:
@@ -90,10 +95,12 @@ def compiled_classifier(pipeline: Any) -> Classify | None:  # noqa: ANN401
 
 
 def compiled_regressor(pipeline: Any) -> Regress | None:  # noqa: ANN401
-    """What scalers and a linear regression predict; None for any other pipeline."""
+    """What scalers and a linear regression predict, or what `columnwise_compiler` knows; else None."""
     *before, last = _steps(pipeline)
     operations = _scaling(before)
-    if operations is None or type(last) not in (LinearRegression, Ridge) or last.coef_.ndim != 1:
+    if operations is None or type(last) not in (LinearRegression, Ridge):
+        return columnwise_regressor(pipeline)
+    if last.coef_.ndim != 1:
         return None
     weights = np.ascontiguousarray(last.coef_[:, np.newaxis])
     return LinearRegressor(Linear(operations, weights, np.atleast_1d(np.asarray(last.intercept_, float))))

@@ -6,8 +6,7 @@ many rows at a time as the processor's cache holds: memory is what bounds them.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from io import BytesIO
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +19,19 @@ _AT_A_TIME = 1 << 14
 """Rows that are answered at a time; measured: half and twice as many are slower."""
 
 
+class Decisions(Protocol):
+    """A linear function of rows, with one or more outputs."""
+
+    @property
+    def n_outputs(self) -> int:
+        """How many outputs it has for each row."""
+        ...
+
+    def decisions(self, rows: Matrix) -> Iterator[tuple[slice, Matrix]]:
+        """The outputs for some rows after the other, of shape (n_outputs, n_some_rows)."""
+        ...
+
+
 @dataclass(frozen=True)
 class Linear:
     """Operations on all rows, one after the other, then `weights` (n_features, n_outputs) and `intercept`.
@@ -30,6 +42,11 @@ class Linear:
     operations: tuple[tuple[str, Matrix], ...]
     weights: Matrix
     intercept: Matrix
+
+    @property
+    def n_outputs(self) -> int:
+        """As `Decisions` says."""
+        return len(self.intercept)
 
     def decisions(self, rows: Matrix) -> Iterator[tuple[slice, Matrix]]:
         """The linear function of some rows after the other, of shape (n_outputs, n_some_rows)."""
@@ -49,7 +66,7 @@ class Linear:
 class LinearClassifier:
     """A logistic regression: a softmax over its outputs, or the logistic function of its only one."""
 
-    linear: Linear
+    linear: Decisions
 
     def positions(self, rows: Matrix) -> Positions:
         """Each row's position in the pipeline's `classes_`."""
@@ -60,7 +77,7 @@ class LinearClassifier:
 
     def __call__(self, rows: Matrix) -> tuple[Positions, Matrix]:
         """Each row's position in the pipeline's `classes_`, and its probabilities, (n_rows, n_classes)."""
-        n_classes = max(2, self.linear.weights.shape[1])
+        n_classes = max(2, self.linear.n_outputs)
         positions, probabilities = np.empty(len(rows), dtype=np.intp), np.empty((n_classes, len(rows)))
         for some, decision in self.linear.decisions(rows):
             positions[some] = _largest(decision)
@@ -79,7 +96,7 @@ class LinearClassifier:
 class LinearRegressor:
     """A linear regression of one output."""
 
-    linear: Linear
+    linear: Decisions
 
     def __call__(self, rows: Matrix) -> Matrix:
         """Each row's quantity, (n_rows,)."""
@@ -87,37 +104,6 @@ class LinearRegressor:
         for some, decision in self.linear.decisions(rows):
             quantities[some] = decision[0]
         return quantities
-
-
-LinearEvaluator: TypeAlias = LinearClassifier | LinearRegressor
-
-_KINDS: dict[str, type[LinearClassifier] | type[LinearRegressor]] = {
-    "classifier": LinearClassifier,
-    "regressor": LinearRegressor,
-}
-
-
-def dump(evaluator: LinearEvaluator) -> bytes:
-    """An evaluator as a file of numpy's: arrays of numbers and names, nothing that can be run."""
-    linear = evaluator.linear
-    file = BytesIO()
-    np.savez(
-        file,
-        kind=np.array("classifier" if isinstance(evaluator, LinearClassifier) else "regressor"),
-        operations=np.array([name for name, _ in linear.operations], dtype="U16"),
-        operands=np.array([operand for _, operand in linear.operations]),
-        weights=linear.weights,
-        intercept=linear.intercept,
-    )
-    return file.getvalue()
-
-
-def load(dumped: bytes) -> LinearEvaluator:
-    """The inverse of `dump`."""
-    with np.load(BytesIO(dumped), allow_pickle=False) as arrays:
-        operations = zip(map(str, arrays["operations"]), arrays["operands"], strict=True)
-        linear = Linear(tuple(operations), arrays["weights"], arrays["intercept"])
-        return _KINDS[str(arrays["kind"])](linear)
 
 
 def _largest(decision: Matrix) -> Positions:

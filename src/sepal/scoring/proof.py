@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 
 from sepal.contracts import Contract, Feature, Labels
+from sepal.scoring.columnwise import columnwise_of, marks
+from sepal.scoring.dumps import dump
 from sepal.scoring.evaluators import (
     Classify,
     PlainClassifier,
@@ -12,7 +14,6 @@ from sepal.scoring.evaluators import (
     compiled_classifier,
     compiled_regressor,
 )
-from sepal.scoring.linear import LinearEvaluator, dump
 from sepal.scoring.matrix import Matrix
 
 TOLERANCE = 1e-12
@@ -20,30 +21,92 @@ TOLERANCE = 1e-12
 
 RANDOM_ROWS = 100_000
 
+RANDOM_ROWS_OF_ENCODERS = 20_000
+"""Where scikit-learn takes 0.01 ms a row, and training has already tried more."""
+
+_MOST_VALUES = 5_000
+"""Of one column's categories or edges, as many are tried, evenly chosen."""
 
 AGREES = "compiled_agrees"
 """Under this name a version's details say whether the proof held on the rows that it was trained on."""
 
 
 def compiled_agrees(contract: Contract, pipeline: Any, rows: Matrix) -> bool | None:  # noqa: ANN401 (any scikit-learn estimator)
-    """Whether the pipeline's compiled evaluator answers these rows as scikit-learn; None if it has none."""
-    if isinstance(contract.target, Labels):
-        classify = compiled_classifier(pipeline)
-        return None if classify is None else classifiers_agree(PlainClassifier(pipeline), classify, rows)
-    regress = compiled_regressor(pipeline)
-    return None if regress is None else regressors_agree(pipeline.predict, regress, rows)
+    """Whether the pipeline's compiled evaluator answers these rows as scikit-learn; None if it has none.
+
+    It does not if one of them refuses a row or fails on it.
+    """
+    try:
+        if isinstance(contract.target, Labels):
+            classify = compiled_classifier(pipeline)
+            return (
+                None if classify is None else classifiers_agree(PlainClassifier(pipeline), classify, rows)
+            )
+        regress = compiled_regressor(pipeline)
+        return None if regress is None else regressors_agree(pipeline.predict, regress, rows)
+    except Exception:  # noqa: BLE001 (whatever a step or a function of the pipeline's raises)
+        return False
 
 
 def dumped_evaluator(contract: Contract, pipeline: Any) -> bytes | None:  # noqa: ANN401
-    """The pipeline's linear evaluator as a file; None if it has none, or one that random rows disprove.
+    """The pipeline's evaluator as a file; None if it has none that is arrays, or random rows disprove it.
 
     For a pipeline whose compiled evaluator agrees on the rows of training.
     """
-    compiler = compiled_classifier if isinstance(contract.target, Labels) else compiled_regressor
-    evaluator = compiler(pipeline)
-    if not isinstance(evaluator, LinearEvaluator):
+    if (dumped := dump(_compiled(contract, pipeline))) is None:
         return None
-    return dump(evaluator) if compiled_agrees(contract, pipeline, random_rows(contract)) else None
+    rows = proof_rows(contract, pipeline, RANDOM_ROWS)
+    return dumped if compiled_agrees(contract, pipeline, rows) else None
+
+
+def _compiled(contract: Contract, pipeline: Any) -> object:  # noqa: ANN401
+    return (compiled_classifier if isinstance(contract.target, Labels) else compiled_regressor)(pipeline)
+
+
+def proof_rows(contract: Contract, pipeline: Any, n_random: int | None = None) -> Matrix:  # noqa: ANN401
+    """Rows that a pipeline's compiled evaluator is tried on, (n_rows, n_features).
+
+    Random ones; for a columnwise evaluator also such with each category and edge that it
+    knows, what is next to and beyond those, and the ends of each range.
+    """
+    columnwise = columnwise_of(_compiled(contract, pipeline))
+    if columnwise is None:
+        return random_rows(contract, n_random or RANDOM_ROWS)
+    marked: dict[int, list[Matrix]] = {}
+    for position, values in marks(columnwise):
+        marked.setdefault(position, []).append(values)
+    rows = [random_rows(contract, n_random or RANDOM_ROWS_OF_ENCODERS)]
+    for position, feature in enumerate(contract.columns):
+        values = _around(feature, np.concatenate([*marked.get(position, []), np.empty(0)]))
+        with_values = random_rows(contract, len(values), seed=position + 1)
+        with_values[:, position] = values
+        rows.append(with_values)
+    return np.concatenate(rows)
+
+
+def _around(feature: Feature, values: Matrix) -> Matrix:
+    """Those that a feature takes of values, their neighbours, what is beyond them, and its range's ends."""
+    if feature.kind in ("category", "boolean"):
+        return np.arange(float(len(feature.categories) or 2))
+    values = np.unique(values)[:: 1 + len(values) // _MOST_VALUES]
+    if len(values):
+        beyond = 1 + values[-1] - values[0]
+        values = np.array([values[0] - beyond, *values, values[-1] + beyond])
+    values = np.array([*values, *(end for end in feature.range if end is not None)])
+    if feature.kind == "number":
+        values = np.concatenate((values, np.nextafter(values, -np.inf), np.nextafter(values, np.inf)))
+    else:
+        values = np.rint(np.concatenate((values, values - 1, values + 1)))
+    taken = np.ones(len(values), dtype=np.bool_)
+    for end, is_within in (
+        (feature.at_least, np.greater_equal),
+        (feature.greater_than, np.greater),
+        (feature.at_most, np.less_equal),
+        (feature.less_than, np.less),
+    ):
+        if end is not None:
+            taken &= is_within(values, end)
+    return np.unique(values[taken])
 
 
 def classifiers_agree(plain: Classify, compiled: Classify, rows: Matrix) -> bool:

@@ -18,7 +18,7 @@ from sepal.scoring.evaluators import (
     compiled_regressor,
 )
 from sepal.scoring.matrix import Matrix, example_rows
-from sepal.scoring.proof import AGREES, compiled_agrees, random_rows
+from sepal.scoring.proof import AGREES, compiled_agrees, proof_rows
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ def load_version(
     """Check, load and try out a version; ArtefactError says what is wrong with it.
 
     With `compiled`, a pipeline that has a compiled evaluator is scored by it, once that
-    has answered the rows of training and 100,000 random ones as scikit-learn does.
+    has answered the rows of training and many random ones as scikit-learn does.
     """
     contract.check_version(version.tag, version.contract_signature)
     pipeline = artefacts.load(version)
@@ -54,8 +54,8 @@ def load_version(
 
 
 def random_proof(contract: Contract, pipeline: Any) -> bool:  # noqa: ANN401 (any scikit-learn estimator)
-    """Whether the compiled evaluator answers 100,000 random rows as scikit-learn does."""
-    return bool(compiled_agrees(contract, pipeline, random_rows(contract)))
+    """Whether the compiled evaluator answers random rows as scikit-learn does."""
+    return bool(compiled_agrees(contract, pipeline, proof_rows(contract, pipeline)))
 
 
 def scorer(
