@@ -1,5 +1,6 @@
 """Columnwise evaluators: what scikit-learn answers of encoders and splines, without its wide matrix."""
 
+import re
 import subprocess
 import sys
 import warnings
@@ -235,6 +236,11 @@ def _off(value: Matrix, place: Any) -> Matrix:  # noqa: ANN401 (an index)
     return changed
 
 
+def shown(case: object) -> str:
+    """A case's name, the same in each process: a function's own repr tells its address."""
+    return re.sub(r"<function (\S+) at 0x\w+>", r"\1", str(case))
+
+
 @pytest.mark.parametrize(
     ("kind", "field", "place"),
     [
@@ -278,7 +284,7 @@ def of_all_rows(rows: Matrix) -> Matrix:
         FunctionTransformer(of_all_rows),
         StandardScaler(),  # a missing time is refused
     ],
-    ids=str,
+    ids=shown,
 )
 def test_what_answers_otherwise_or_refuses_rows_is_not_proven(step: BaseEstimator) -> None:
     rows = random_rows(ride, 500)[:, :4]
@@ -309,7 +315,7 @@ def test_what_answers_otherwise_or_refuses_rows_is_not_proven(step: BaseEstimato
         [("one", FunctionTransformer(lambda values: values.reshape(-1, 1)), NUMBERS)],
         [("one", Scaler := type("Scaler", (StandardScaler,), {})(), [NUMBERS])],
     ],
-    ids=str,
+    ids=shown,
 )
 def test_a_pipeline_with_anything_else_is_left_to_scikit_learn(columns: list[Any]) -> None:
     for last in (Ridge(), LogisticRegression()):
@@ -335,8 +341,8 @@ def test_columns_are_found_by_slice_mask_and_what_remains() -> None:
     assert agree(pipeline, rows_of(500, 1, wild=True))
 
 
-@pytest.mark.parametrize("step", [FunctionTransformer(shares), FunctionTransformer(np.tanh)], ids=str)
-@pytest.mark.parametrize("last", [LogisticRegression(), Ridge()], ids=str)
+@pytest.mark.parametrize("step", [FunctionTransformer(shares), FunctionTransformer(np.tanh)], ids=shown)
+@pytest.mark.parametrize("last", [LogisticRegression(), Ridge()], ids=shown)
 def test_a_dump_answers_to_the_last_bit_if_it_is_arrays_and_names_alone(
     step: BaseEstimator, last: BaseEstimator
 ) -> None:
