@@ -84,6 +84,7 @@ def test_a_changed_artefact_is_refused_by_name_and_the_other_model_serves(place:
     content = bytearray(artefact.read_bytes())
     content[-10] ^= 1
     artefact.write_bytes(content)
+    place.environment["SEPAL_CONNECT_TIMEOUT"] = "5"  # of a status, too: other tests keep the cores busy
     with serving(
         place, until="Not ready: iris:log_reg_1 is not the artefact that was registered"
     ) as served:

@@ -304,6 +304,10 @@ def test_what_answers_otherwise_or_refuses_rows_is_not_proven(step: BaseEstimato
         [("one", make_pipeline(OneHotEncoder(sparse_output=False), PowerTransformer()), [CODES])],
         [("one", make_pipeline(OneHotEncoder(sparse_output=False), MinMaxScaler(clip=True)), [CODES])],
         [("one", SimpleImputer(missing_values=-1), [CODES])],
+        [  # nothing is left of the first, which refuses rows all the same
+            ("one", OneHotEncoder(drop="first", min_frequency=200), [CODES]),
+            ("two", StandardScaler(), [NUMBERS]),
+        ],
         [("one", SplineTransformer(degree=1, extrapolation="linear"), [NUMBERS])],
         [
             (

@@ -12,7 +12,7 @@ from sepal.cli.keys import app as keys_app
 from sepal.cli.models import app as models_app
 from sepal.cli.predict import predict
 from sepal.cli.score import score
-from sepal.cli.terminal import console, say, say_aside
+from sepal.cli.terminal import console, drop_what_nobody_takes, say, say_aside
 from sepal.cli.training import champion_of, train_version
 from sepal.cli.worker import worker
 from sepal.contracts.catalogue import load_contracts
@@ -127,4 +127,7 @@ def serve(
     for model in contracts if train_missing else ():
         if champion_of(settings, model) is None:
             train_version(settings, model)
-    asyncio.run(Supervisor(settings, contracts, say_aside, worker=worker).run())
+    try:
+        asyncio.run(Supervisor(settings, contracts, say_aside, worker=worker).run())
+    finally:
+        drop_what_nobody_takes()

@@ -112,6 +112,8 @@ def _chosen(
     for name, step, columns in transformer.transformers_:
         place = transformer.output_indices_[name]
         if place.start == place.stop:
+            if step != "drop" and len(_positions(transformer, columns)):
+                raise _UnknownError  # it adds nothing, but may refuse rows
             continue
         share = weights[place] * (transformer.transformer_weights or {}).get(name, 1.0)
         more, more_constant = _terms(
