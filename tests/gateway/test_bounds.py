@@ -140,6 +140,15 @@ async def test_a_request_has_one_host_and_no_transfer_coding_but_chunks(
         assert await raw.closed() == b""
 
 
+async def test_what_follows_a_refused_head_at_once_is_not_answered(
+    client: aiohttp.ClientSession,
+) -> None:
+    raw = await Raw.to(client)
+    raw.send(b"GET /livez HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n" + WHOLE)
+    assert (await raw.answer())[0] == 400
+    assert await raw.closed() == b""
+
+
 async def test_hosts_are_counted_for_each_request_of_a_connection(client: aiohttp.ClientSession) -> None:
     raw = await Raw.to(client)
     for _ in range(2):

@@ -297,6 +297,20 @@ async def test_a_time_out_is_learnt_from() -> None:
         await waits
 
 
+async def test_a_row_whose_time_ran_short_while_it_waited_is_not_sent() -> None:
+    pauses = iter([0.05, 0.6])
+    upstream = Upstream(pause=lambda: next(pauses))
+    rows = coalescer(upstream)
+    await rows.score(wire.pack([1.0]))  # so long, it seems, does a call take
+    longer = asyncio.create_task(rows.score(wire.pack([2.0])))
+    await asyncio.sleep(0.01)
+    waiting = asyncio.create_task(rows.score(wire.pack([3.0]), deadline=time.monotonic() + 0.62))
+    with pytest.raises(OverloadedError):
+        await waiting
+    assert values_of(await longer) == [2.0]
+    assert upstream.calls == [[1.0], [2.0]]
+
+
 async def test_under_overload_what_is_taken_on_is_answered_in_time() -> None:
     upstream = Upstream()
 

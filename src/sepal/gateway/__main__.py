@@ -5,12 +5,10 @@ import math
 import os
 import signal
 import ssl
-import sys
 from contextlib import suppress
 
 import uvicorn
 from fastapi import FastAPI
-from uvicorn.config import STARTUP_FAILURE
 
 from sepal.access.safety import remarks
 from sepal.draining import DrainingWorkers, drain_on_sigterm
@@ -75,16 +73,13 @@ def main() -> None:
         ssl_ca_certs=settings.gateway_tls_client_ca and str(settings.gateway_tls_client_ca),
         ssl_cert_reqs=ssl.CERT_REQUIRED if settings.gateway_tls_client_ca else ssl.CERT_NONE,
     )
-    server = uvicorn.Server(config)
     with suppress(KeyboardInterrupt):  # raised again once it has stopped
         if settings.gateway_workers > 1:
             workers = DrainingWorkers(config, [config.bind_socket()])
             workers.drain_delay = settings.drain_delay
             workers.run()
         else:
-            server.run()
-            if not server.started:
-                sys.exit(STARTUP_FAILURE)
+            uvicorn.Server(config).run()
 
 
 if __name__ == "__main__":
