@@ -21,7 +21,6 @@ _WAIT_FOR_JSON, _WAIT_FOR_HTTP = 5.0, 0.3
 _ANY = tuple(range(400, 500))
 GROWTH = 40.0
 """MiB."""
-_OLDER = re.compile(rb"\w+ /predict(-proba)?[ ?]")
 _OLDER_ERROR = re.compile(rb'\{"error":"[^"\\]*(\\.[^"\\]*)*"\}')
 
 _WORDS: Sequence[bytes] = (
@@ -136,6 +135,6 @@ def _fault(request: bytes, reply: Reply, *, is_http: bool) -> str | None:
         return "sound HTTP called invalid" if is_http else None
     if leak := LEAK.search(reply.body):
         return f"{reply.status} that tells of {leak[0][:40]!r}"
-    if _OLDER.match(request) and _OLDER_ERROR.fullmatch(reply.body):
+    if b" /iris/" not in request and _OLDER_ERROR.fullmatch(reply.body):
         return None  # its path has become that of an older service, whose errors look like that
     return fault_of_problem(reply.status, reply.headers, reply.body, _ANY)
