@@ -75,7 +75,7 @@ async def _drain(server: uvicorn.Server, delay: float, alone: bool) -> None:
     if alone:
         await _fetch_all([listener for servers in server.servers for listener in servers.sockets])
     else:
-        await asyncio.sleep(LAST_CALL)  # whoever started the processes refuses new connections meanwhile
+        await asyncio.sleep(LAST_CALL)  # `DrainingWorkers` refuses new ones meanwhile; BentoML does not
     for listener in server.servers:
         listener.close()
     until = time.monotonic() + LAST_CALL
