@@ -21,6 +21,9 @@ from sepal.settings import Settings
 
 ROWS = np.random.default_rng(4).uniform(0.1, 9, (50, 4))
 
+BETWEEN_BATCHES = 0.0005
+"""Seconds in which a worker waits for its next batch; a thread that never waits keeps all others out."""
+
 
 def passes(_version: Version) -> None:
     """A check that finds nothing wrong."""
@@ -84,6 +87,7 @@ def test_no_batch_is_answered_by_two_versions(
     def score() -> None:
         while len(seen) == 0 or seen[-1] != {2.0}:
             seen.append(set(models.score("iris", ROWS)[:, 0].tolist()))
+            time.sleep(BETWEEN_BATCHES)
 
     scoring = threading.Thread(target=score)
     scoring.start()
