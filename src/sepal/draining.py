@@ -71,17 +71,21 @@ def drain_on_sigterm(delay: float, begin: Callable[[], None], *, alone: bool) ->
 
 
 async def _drain(server: uvicorn.Server, delay: float, alone: bool) -> None:
-    await asyncio.sleep(delay)
-    if alone:
-        await _fetch_all([listener for servers in server.servers for listener in servers.sockets])
-    else:
-        await asyncio.sleep(LAST_CALL)  # `DrainingWorkers` refuses new ones meanwhile; BentoML does not
-    for listener in server.servers:
-        listener.close()
-    until = time.monotonic() + LAST_CALL
-    while server.server_state.connections and time.monotonic() < until:  # noqa: ASYNC110
-        await asyncio.sleep(_POLL)  # nobody tells when the last connection has gone
-    server.handle_exit(signal.SIGTERM, None)
+    try:
+        await asyncio.sleep(delay)
+        while not server.started:  # noqa: ASYNC110 (nobody tells when it has begun to listen)
+            await asyncio.sleep(_POLL)
+        if alone:
+            await _fetch_all([listener for servers in server.servers for listener in servers.sockets])
+        else:
+            await asyncio.sleep(LAST_CALL)  # `DrainingWorkers` refuses new ones meanwhile; BentoML does not
+        for listener in server.servers:
+            listener.close()
+        until = time.monotonic() + LAST_CALL
+        while server.server_state.connections and time.monotonic() < until:  # noqa: ASYNC110
+            await asyncio.sleep(_POLL)  # nor when the last connection has gone
+    finally:
+        server.handle_exit(signal.SIGTERM, None)
 
 
 async def _fetch_all(listeners: Iterable[socket]) -> None:

@@ -144,7 +144,8 @@ class Supervisor:
         return {**self._environment, "SEPAL_DRAIN_DELAY": "0"}  # its one client is the gateway here
 
     async def _stop(self, tier: Tier, process: asyncio.subprocess.Process) -> None:
-        hurry = self._hurry and tier is self._gateway
+        # One that does not listen yet has no delay, and would tell of a SIGINT by a traceback.
+        hurry = self._hurry and tier is self._gateway and await asyncio.to_thread(_listens, tier)
         with suppress(ProcessLookupError):
             process.send_signal(signal.SIGINT if hurry else signal.SIGTERM)
         seconds = self._settings.drain_delay + self._settings.stop_timeout + _KILL_AFTER

@@ -85,6 +85,7 @@ def test_a_changed_artefact_is_refused_by_name_and_the_other_model_serves(place:
     content[-10] ^= 1
     artefact.write_bytes(content)
     place.environment["SEPAL_CONNECT_TIMEOUT"] = "5"  # of a status, too: other tests keep the cores busy
+    place.environment["SEPAL_READY_CACHE"] = "0"  # or what was so while it started is said for a second
     with serving(
         place, until="Not ready: iris:log_reg_1 is not the artefact that was registered"
     ) as served:

@@ -25,6 +25,30 @@ def test_a_tier_that_is_told_to_stop_under_load_cuts_no_request_off(trained: Pla
     assert outcomes[200] > 100
 
 
+@pytest.mark.parametrize("after", [0.0, 0.3, 0.7, 1.2])
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_it_can_be_stopped_while_it_still_starts(
+    trained: Place, stop: signal.Signals, after: float
+) -> None:
+    with trained.beside().start("serve", "iris") as process:
+        serve = psutil.Process(process.pid)
+        while len(serve.children()) < 2:
+            assert process.poll() is None
+            time.sleep(0.01)
+        time.sleep(after)
+        processes = serve.children(recursive=True)
+        process.send_signal(stop)
+        try:
+            said, _ = process.communicate(timeout=15)
+        finally:
+            process.kill()
+    assert process.returncode == 0
+    assert "Stopped.\n" in said
+    assert "does not stop" not in said
+    assert "Traceback" not in said
+    assert not psutil.wait_procs(processes, timeout=5)[1]
+
+
 async def _stop_under_load(served: Served, tier: str) -> "collections.Counter[int | str]":
     outcomes: collections.Counter[int | str] = collections.Counter()
     ended = False

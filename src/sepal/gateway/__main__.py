@@ -5,6 +5,7 @@ import math
 import os
 import signal
 import ssl
+import sys
 from contextlib import suppress
 
 import uvicorn
@@ -51,7 +52,7 @@ def main() -> None:
     for remark in (*misspelt(), *remarks(settings)):
         logger.warning(remark)
     os.environ |= sharing.environment_for(settings.gateway_workers)
-    signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it again once it has stopped
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())  # uvicorn raises it again once it has stopped
     config = uvicorn.Config(
         f"{__package__}.__main__:app",
         factory=True,

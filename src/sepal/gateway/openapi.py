@@ -6,6 +6,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from sepal.gateway.problems import MEDIA_TYPE, Problem
+from sepal.gateway.upstream import TOO_LATE
 
 _SCHEMAS = "#/components/schemas/"
 
@@ -61,7 +62,7 @@ _DETAILS = {
     415: "Send JSON, with the header Content-Type: application/json.",
     422: "1 wrong value: PetalWidthCm: Input should be less than or equal to 30.",
     503: "The model server can't be reached. Try again shortly.",
-    504: "The model server did not answer in time. Try again, with fewer rows.",
+    504: TOO_LATE,
 }
 _RETRY_AFTER = {"Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer"}}}
 _HEADERS: dict[int, dict[str, Any]] = {

@@ -26,7 +26,8 @@ _KEEP_ALIVE = 30
 _STATUS_TIME = 1.0
 """Seconds that asking for the status may take, or the connect timeout if that is longer."""
 
-_TOO_LATE = "The model server did not answer in time. Try again, with fewer rows."
+TOO_LATE = "The model server did not answer in time. Try again, with fewer rows."
+_NO_STATUS = "The model server did not say in time how it is. Try again shortly."
 
 _LARGEST_STATUS = 2**20
 """Bytes of the model server's status that are read; more is nonsense."""
@@ -98,7 +99,7 @@ class ModelServer:
     async def _score(self, contract: Contract, rows: bytes, keys: bytes, until: float) -> Answers:
         left = until - time.monotonic()
         if left <= 0:
-            raise ModelServerTimeoutError(_TOO_LATE)
+            raise ModelServerTimeoutError(TOO_LATE)
         headers = {
             "Content-Type": wire.KEYED_MEDIA_TYPE if keys else wire.MEDIA_TYPE,
             wire.CONTRACT_HEADER: contract.signature,
@@ -138,7 +139,8 @@ class ModelServer:
 
     async def _ask(self, path: str, kind: type) -> dict[str, Any]:
         """A JSON object that says something of this kind of each model."""
-        async with self._call("GET", path, max(self._connect, _STATUS_TIME)) as response:
+        seconds = max(self._connect, _STATUS_TIME)
+        async with self._call("GET", path, seconds, too_late=_NO_STATUS) as response:
             body = await response.content.read(_LARGEST_STATUS)
         try:
             said = json.loads(body)
@@ -155,6 +157,7 @@ class ModelServer:
         path: str,
         seconds: float,
         full_time: bool = False,
+        too_late: str = TOO_LATE,
         **more: Any,  # noqa: ANN401 (aiohttp's)
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         answered = False
@@ -174,7 +177,7 @@ class ModelServer:
             if full_time:
                 self.breaker.failed()
             logger.warning("the model server did not answer %s in time", path)
-            raise ModelServerTimeoutError(_TOO_LATE) from error
+            raise ModelServerTimeoutError(too_late) from error
         except (aiohttp.ClientError, EOFError, OSError) as error:
             if not answered:
                 raise _away(error, _NothingAnsweredError) from error

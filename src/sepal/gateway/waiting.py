@@ -12,11 +12,10 @@ from sepal.contracts import wire
 from sepal.errors import ModelServerTimeoutError
 from sepal.gateway.answers import Answers, joined
 from sepal.gateway.request_context import RequestContext, current_request
+from sepal.gateway.upstream import TOO_LATE
 
 Gone = Callable[[], bool]
 """Whether the client that asked has hung up."""
-
-_TOO_LATE = "The model server did not answer in time. Try again, with fewer rows."
 
 
 @dataclass(slots=True, eq=False)
@@ -115,7 +114,7 @@ class Deadlines:
             if first.future is not None and deadline > now:
                 self._set_alarm(deadline, now, loop)
                 return
-            first.finish(ModelServerTimeoutError(_TOO_LATE))
+            first.finish(ModelServerTimeoutError(TOO_LATE))
             heappop(self._first)
 
 
