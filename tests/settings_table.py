@@ -1,16 +1,20 @@
-"""The table of settings as docs/operations.md must have it."""
+"""The tables of settings as docs/operations.md must have them."""
 
 from collections.abc import Iterator
 
 from pydantic.fields import FieldInfo
 
-from sepal.settings import Settings
+from sepal.settings.settings import GROUPS
 
 
-def rows() -> Iterator[str]:
-    """A line of the table for each setting, in the order of the class."""
-    for name, field in Settings.model_fields.items():
-        yield f"| `SEPAL_{name.upper()}` | {default(field)} | {field.description} |"
+def lines() -> Iterator[str]:
+    """A heading and a table for each group, in their order."""
+    for group in GROUPS:
+        yield f"### {group.__doc__.rstrip('.')}"
+        yield "| variable | default | meaning |"
+        yield "|---|---|---|"
+        for name, field in group.model_fields.items():
+            yield f"| `SEPAL_{name.upper()}` | {default(field)} | {field.description} |"
 
 
 def default(field: FieldInfo) -> str:
@@ -23,4 +27,5 @@ def default(field: FieldInfo) -> str:
 
 
 if __name__ == "__main__":
-    print(*rows(), sep="\n")  # noqa: T201 (to be pasted into the table)
+    for line in lines():
+        print(f"\n{line}\n" if line.startswith("#") else line)  # noqa: T201 (to be pasted there)

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,8 +11,9 @@ from pydantic import ValidationError
 
 from sepal.errors import ConfigurationError
 from sepal.settings import Settings, load_settings, misspelt
-from tests.end_to_end.conftest import free_port
-from tests.settings_table import rows
+from sepal.settings.settings import GROUPS
+from tests.ports import free_port
+from tests.settings_table import lines
 
 OPERATIONS = Path(__file__).parents[1] / "docs" / "operations.md"
 
@@ -24,12 +24,16 @@ def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
 
 
-def documented() -> list[str]:
-    return re.findall(r"^\| `SEPAL_.*$", OPERATIONS.read_text(encoding="utf-8"), re.MULTILINE)
-
-
 def test_the_documentation_has_every_setting_with_its_default_and_meaning_and_no_other() -> None:
-    assert documented() == list(rows()), "put what `python -m tests.settings_table` prints into the table"
+    said = OPERATIONS.read_text(encoding="utf-8")
+    section = said.partition("## Settings\n")[2].partition("### What goes together\n")[0]
+    documented = [line for line in section.splitlines() if line.startswith(("#", "|"))]
+    assert documented == list(lines()), "put what `python -m tests.settings_table` prints there"
+
+
+def test_every_setting_is_in_one_group() -> None:
+    in_groups = [name for group in GROUPS for name in group.model_fields]
+    assert sorted(in_groups) == sorted(Settings.model_fields)
 
 
 def test_every_setting_can_be_set_by_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 import psutil
 
 from sepal.settings import Settings
+from tests.ports import free_port
 
 IRIS = {"SepalLengthCm": 5, "SepalWidthCm": 2, "PetalLengthCm": 3, "PetalWidthCm": 4}
 RIDE = {"PULocationID": 10, "DOLocationID": 50, "trip_distance": 40}
@@ -108,12 +109,6 @@ def place_in(folder: Path, **settings: object) -> Place:
     changes = {f"SEPAL_{name.upper()}": str(value) for name, value in settings.items()}
     place = Place(folder, environment).beside()
     return Place(folder, {**place.environment, **changes})
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

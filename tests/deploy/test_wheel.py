@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.deploy.conftest import ROOT
-from tests.end_to_end.conftest import free_port
+from tests.ports import free_port
 
 # What an extra is for, as code that runs where nothing else is installed.
 PURPOSE = {

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.tiers import IRIS, RIDE, Place, Served, free_port, place_in, serving
+from tests.tiers import IRIS, RIDE, Place, Served, place_in, serving
 
-__all__ = ["IRIS", "RIDE", "Place", "Served", "free_port", "place_in", "serving"]
+__all__ = ["IRIS", "RIDE", "Place", "Served", "place_in", "serving"]
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.conftest import IRIS, RIDE, Place, Served, free_port
+from tests.end_to_end.conftest import IRIS, RIDE, Place, Served
+from tests.ports import free_port
 
 pytestmark = pytest.mark.end_to_end
 

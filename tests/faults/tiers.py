@@ -14,7 +14,8 @@ from pathlib import Path
 import aiohttp
 import psutil
 
-from tests.tiers import Place, free_port
+from tests.ports import free_port
+from tests.tiers import Place
 
 _ROOT = Path(__file__).parents[2]
 _READY = {"sepal.gateway": "/readyz", "sepal.model_server": "/models"}

@@ -15,8 +15,8 @@ import pytest
 
 from sepal.access.callers import Scope
 from sepal.access.keys import KeyFile
-from tests.end_to_end.conftest import free_port
 from tests.gateway.conftest import IRIS, FakeModelServer
+from tests.ports import free_port
 
 RATE, SECONDS, CLIENTS = 200, 6, 8
 

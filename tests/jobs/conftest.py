@@ -17,7 +17,7 @@ from sepal.jobs.records import Record, Request, Standing, fingerprint
 from sepal.registry import Registry, Version
 from sepal.settings import Settings
 from tests.drafts import draft_of, small_pipeline
-from tests.tiers import free_port
+from tests.ports import free_port
 
 LEASE = 0.6
 

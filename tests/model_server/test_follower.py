@@ -3,7 +3,7 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -18,6 +18,7 @@ from sepal.registry import Draft, Registry, Version
 from sepal.registry.lifecycle import promote
 from sepal.scoring.proof import AGREES
 from sepal.settings import Settings
+from tests.waiting import comes
 
 ROWS = np.random.default_rng(4).uniform(0.1, 9, (50, 4))
 
@@ -47,13 +48,6 @@ def proven(draft: Draft, pipeline: Pipeline) -> Draft:
     labels = pipeline.predict(ROWS)
     forest = make_pipeline(RandomForestClassifier(20, random_state=0)).fit(ROWS, labels)
     return replace(draft, pipeline=forest, algorithm="rand_forest", details={AGREES: True})
-
-
-def comes(condition: Callable[[], bool], within: float = 5.0) -> bool:
-    end = time.monotonic() + within
-    while not condition() and time.monotonic() < end:
-        time.sleep(0.01)
-    return condition()
 
 
 def answering(models: Models) -> int:

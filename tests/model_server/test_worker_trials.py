@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -26,6 +26,7 @@ from sepal.scoring.matrix import Matrix
 from sepal.scoring.proof import AGREES, random_rows
 from sepal.scoring.scorer import LoadedVersion, load_version
 from sepal.settings import Settings
+from tests.waiting import comes
 
 ROWS = random_rows(iris, 2000)
 HALF = Plan("canary", 0.5, max_errors=0.01, min_rows=20)
@@ -64,13 +65,6 @@ def raising(_rows: Matrix) -> Matrix:
 
 def nonsense(rows: Matrix) -> Matrix:
     return np.full((len(rows), iris.answer_width), np.nan)
-
-
-def comes(condition: Callable[[], bool], within: float = 10.0) -> bool:
-    end = time.monotonic() + within
-    while not condition() and time.monotonic() < end:
-        time.sleep(0.01)
-    return condition()
 
 
 def test_a_canary_answers_its_share_and_the_champion_the_rest_as_they_would_alone(
@@ -225,7 +219,7 @@ def tried(models: Models) -> Any:  # noqa: ANN401
 def test_a_trial_begins_and_ends_in_a_worker_as_in_the_registry(two: Registry, models: Models) -> None:
     assert models.score("iris", ROWS)[0, 0] == 1
     trial = record(two, HALF)
-    assert comes(lambda: tried(models) is not None, within=5)
+    assert comes(lambda: tried(models) is not None)
     assert tried(models) == {"version": "rand_forest_2", "mode": "canary", "share": 0.5}
     answers = models.score("iris", ROWS)
     assert set(answers[:, 0]) == {1.0, 2.0}

@@ -21,7 +21,7 @@ from sepal import durable
 from sepal.access.callers import Scope
 from sepal.access.rates import Rate
 from sepal.errors import ConfigurationError, NotFoundError, StorageError
-from sepal.settings import RateText
+from sepal.settings.kinds import RateText
 
 FORM = re.compile(rb"sepal_([0-9a-f]{12})_([0-9a-f]{64})")
 """A key as it is sent: its id, which may be known, and its secret."""

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 
 from sepal.errors import ConfigurationError
-from sepal.settings import RATE
+from sepal.settings.kinds import RATE
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
