@@ -1,6 +1,8 @@
 """Requests that are sent before the ones ahead are answered: in order, and a bounded number of them."""
 
 import asyncio
+import json
+import socket
 import time
 import tracemalloc
 from collections.abc import AsyncIterator
@@ -10,8 +12,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from sepal.gateway.http_protocol import LINGER
 from sepal.gateway.pipelining import PIPELINED
-from tests.gateway.conftest import FakeModelServer, call, gateway, settings_for
+from tests.gateway.conftest import IRIS, FakeModelServer, call, gateway, settings_for
 from tests.gateway.raw import BODY, HEAD, WHOLE, Raw, close_all
 from tests.gateway.test_draining import process
 from tests.waiting import LONG, comes_async
@@ -246,3 +249,44 @@ async def test_a_client_that_goes_leaves_nothing_waiting(model_server: FakeModel
         held.go.set()
         assert (await call(client, "GET", "/livez"))[0] == 200
     assert model_server.calls == 1
+
+
+async def test_a_refused_client_gets_all_of_the_answer_before_it_however_slowly_it_reads(
+    model_server: FakeModelServer,
+) -> None:
+    settings = settings_for(model_server, max_rows=100_000, max_body_bytes=20 * MIB, client_timeout=40)
+    rows = json.dumps([IRIS] * 100_000).encode()
+    async with gateway(settings) as client:
+        assert client._base_url is not None
+        loop, received = asyncio.get_running_loop(), b""
+        with socket.socket() as slow:
+            slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            slow.setblocking(False)
+            await loop.sock_connect(slow, (client._base_url.host, client._base_url.port))
+            await loop.sock_sendall(slow, HEAD + b"Content-Length: %d\r\n\r\n" % len(rows) + rows)
+            await loop.sock_sendall(slow, b"nonsense\r\n\r\n")
+            received += await loop.sock_recv(slow, 100)
+            await asyncio.sleep(LINGER + 1.5)
+            async with asyncio.timeout(LONG):
+                while some := await loop.sock_recv(slow, 2**20):
+                    received += some
+    assert received.startswith(b"HTTP/1.1 200 ")
+    assert received.count(b"Iris-virginica") == 100_000
+    assert received.count(b"HTTP/1.1 400 ") == 1
+
+
+async def test_a_stop_waits_for_the_rest_of_a_body_that_was_answered_before_it_came(
+    model_server: FakeModelServer,
+) -> None:
+    async with gateway(settings_for(model_server)) as client:
+        raw = await Raw.to(client)
+        raw.send(b"GET /livez HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        assert (await raw.answer())[0] == 200
+
+        async def go_on() -> bytes:
+            await asyncio.sleep(0.5)  # so that it comes after the stop has begun
+            raw.send(b"0\r\n\r\n")
+            return await raw.closed()
+
+        going_on = asyncio.create_task(go_on())
+    assert await going_on == b""
