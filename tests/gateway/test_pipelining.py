@@ -100,11 +100,12 @@ async def test_a_long_body_behind_a_request_is_read_when_its_turn_comes(
     model_server: FakeModelServer,
 ) -> None:
     held = Held(model_server)
-    async with gateway(settings_for(model_server, max_body_bytes=10 * MIB)) as client:
+    async with gateway(settings_for(model_server, max_body_bytes=10 * MIB, client_timeout=1)) as client:
         raw = await Raw.to(client)
         padded = BODY + b" " * 5 * MIB
         raw.send(WHOLE + HEAD + b"Content-Length: %d\r\n\r\n" % len(padded) + padded + livez(3))
         await held.asked()
+        await asyncio.sleep(2)  # longer than a client may take, but it is not this one that is slow
         held.go.set()
         assert [(await raw.answer())[0] for _ in range(3)] == [200] * 3
 
@@ -228,11 +229,12 @@ async def test_a_body_that_goes_wrong_after_its_answer_is_not_answered_again(
     assert await raw.closed() == b""
 
 
+@pytest.mark.parametrize("last", [b"HTTP/1.1\r\nConnection: close", b"HTTP/1.0\r\nConnection: keep-alive"])
 async def test_what_follows_a_connections_last_request_is_not_taken(
-    client: aiohttp.ClientSession, model_server: FakeModelServer
+    client: aiohttp.ClientSession, model_server: FakeModelServer, last: bytes
 ) -> None:
     raw = await Raw.to(client)
-    raw.send(WHOLE.replace(b"Host: x", b"Host: x\r\nConnection: close") + WHOLE)
+    raw.send(WHOLE.replace(b"HTTP/1.1", last) + WHOLE)
     status, headers, _ = await raw.answer()
     assert (status, headers["connection"]) == (200, "close")
     assert await raw.closed() == b""
