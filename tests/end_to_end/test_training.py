@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -65,7 +66,7 @@ def assert_whole(place: Place, expected: int | None = None) -> None:
             assert registry.artefacts.load(version).predict([[5.0, 2.0, 3.0, 4.0]]) == ["Iris-virginica"]
         assert [version.number for version in versions] == list(range(1, (expected or len(versions)) + 1))
         assert registry.champion("iris").number == 1
-    with sqlite3.connect(place.data_dir / "database.sqlite") as database:
+    with closing(sqlite3.connect(place.data_dir / "database.sqlite")) as database:
         [(registered,)] = database.execute("SELECT count(*) FROM audit WHERE action = 'register'")
     assert registered == len(versions)
     staging = place.settings.bentoml_home / "staging"

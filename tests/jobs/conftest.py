@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from tempfile import mkdtemp
 
 import pytest
 
@@ -45,8 +46,7 @@ def postgres_url() -> Iterator[str]:
         pytest.skip("there is no PostgreSQL on this machine: install Debian's package postgresql")
     is_root = os.geteuid() == 0
     user = "postgres" if is_root else getpass.getuser()
-    folder = Path("/tmp") / f"sepal_postgres_{os.getpid()}"  # noqa: S108 (pytest's own is closed to others)
-    folder.mkdir()
+    folder = Path(mkdtemp(prefix="sepal_postgres_", dir="/tmp"))  # pytest's own is closed to others
     if is_root:
         shutil.chown(folder, user)
     data, port = folder / "data", free_port()
