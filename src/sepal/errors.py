@@ -36,6 +36,7 @@ SepalError
 ├── OverloadedError           more work than can be taken on
 ├── ServiceError              the service did not answer its client, or not well
 │   ├── RequestRefusedError   it refused what was asked, such as wrong rows
+│   │   ├── TooLargeError          more bytes or rows than it takes at once
 │   │   ├── ModelNotServedError    a model that it does not have
 │   │   └── AccessDeniedError      no credentials, or not enough of them
 │   ├── ServiceAwayError      away, overloaded or limiting, however often it was tried
@@ -304,6 +305,13 @@ class RequestRefusedError(ServiceError):
     status = 422
     title = "Request refused"
     exit_code = 5
+
+
+class TooLargeError(RequestRefusedError):
+    """More bytes or rows than the service takes in one request."""
+
+    status = 413
+    title = "Request too large"
 
 
 class ModelNotServedError(RequestRefusedError):
