@@ -53,7 +53,7 @@ def prune(
 ) -> None:
     """Remove old versions, their records and artefacts.
 
-    Never the champion, nor the one that a rollback would go to.
+    Never the champion, nor the challenger on trial, nor the one that a rollback would go to.
     """
     from sepal.registry import Registry, lifecycle
 

@@ -104,9 +104,10 @@ def score(
     the same command. OUTPUT appears only when it is whole.
 
     Exit codes: 0 done, 2 wrong options, 3 wrong settings, 4 no such model, version or file,
-    5 a file that can't be used, 6 a version that must not be loaded, 9 more rejected rows
-    than allowed, 10 an unfinished run that was begun otherwise, 11 another run is writing
-    OUTPUT, 12 no space or no permission, 14 Spark's job failed, 130 stopped.
+    5 a file that can't be used, 6 a version that must not be loaded, 7 a registry that can't
+    be used, 9 more rejected rows than allowed, 10 an unfinished run that was begun otherwise,
+    11 another run is writing OUTPUT, 12 no space or no permission, 14 Spark's job failed,
+    130 stopped.
     """
     job = job_of(
         model=model,
