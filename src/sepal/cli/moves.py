@@ -12,7 +12,8 @@ from sepal.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from sepal.registry import Registry
-    from sepal.registry.lifecycle import Check, Move
+    from sepal.registry.checked import Check
+    from sepal.registry.lifecycle import Move
 
 Model = Annotated[str, typer.Argument(help="The model, such as iris.")]
 Why = Annotated[
