@@ -344,3 +344,28 @@ def test_a_canary_that_stops_itself_writes_why_to_the_trail(
     assert (last.action, last.actor) == ("trial-stop", "model-server")
     assert "stopped by itself" in last.why
     assert "rows got no answer" in last.why
+
+
+@pytest.mark.usefixtures("follower")
+def test_a_canary_that_stopped_itself_stays_stopped_until_it_can_say_so(
+    two: Registry, models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop, failed = trials.stop_by_itself, threading.Event()
+
+    def once(*arguments: Any) -> None:  # noqa: ANN401
+        if not failed.is_set():
+            failed.set()
+            raise OSError("no such luck")
+        stop(*arguments)
+
+    monkeypatch.setattr(trials, "stop_by_itself", once)
+    record(two, HALF)
+    assert comes(lambda: tried(models) is not None)
+    trial = models._trials["iris"]
+    monkeypatch.setattr(trial, "challenger", replace(trial.challenger, score=raising))
+    for at in range(0, 200, 5):
+        models.score("iris", ROWS[at : at + 5])
+    assert failed.wait(LONG)
+    assert tried(models) is None
+    assert comes(lambda: trials.running(two) == {})
+    assert "stopped by itself" in two.trail()[-1].why

@@ -195,13 +195,13 @@ class _Runner:
         """Whether all is written, and the reason if the trial stopped itself."""
         from sepal.registry.trials import stop_by_itself
 
-        written = self._write(registry, trial)
-        if trial.over is None:
-            return written
         try:
+            written = self._write(registry, trial)
+            if trial.over is None:
+                return written
             stop_by_itself(registry, self.record, trial.over)
-        except SepalError as error:
-            self._tell(str(error))
+        except Exception as error:  # noqa: BLE001 (whatever it is, a trial that stopped itself stays stopped)
+            self._tell(f"the trial of {self.record.version} can't be ended yet: {reason_of(error)}")
             return False
         logger.warning("%s is no longer tried: %s", self.record.version, trial.over)
         return written
@@ -214,8 +214,10 @@ class _Runner:
             return True
         try:
             trial.known = add(registry, self.record, counts)
-        except SepalError as error:
+        except Exception as error:
             trial.tally.add(counts)
+            if not isinstance(error, SepalError):
+                raise
             self._tell(f"what the trial of {self.record.version} counted can't be written yet: {error}")
             return False
         self._told = None
