@@ -95,7 +95,9 @@ def _evaluator(
 ) -> tuple[Any, Sequence[str]]:
     names = contract.target.names if isinstance(contract.target, Labels) else ()
     if compiled and (dumped := artefacts.load_evaluator(version)) is not None:
-        return dumps.load(dumped), sorted(names)  # scikit-learn's order of labels
+        classes = dumps.classes_of(dumped) if names else ()
+        if (classes := _sorted(names) if classes is None else classes) is not None:
+            return dumps.load(dumped), classes
     from sepal.scoring.scorer import classifier_of, random_proof, regressor_of
 
     pipeline, proof = artefacts.load(version), random_proof if compiled else None
@@ -103,6 +105,18 @@ def _evaluator(
         return partial(_in_slices, regressor_of(version, contract, pipeline, proof), _slice(pipeline)), ()
     classify = classifier_of(version, contract, pipeline, proof)
     return _SlicedClassifier(classify, _slice(pipeline)), [*map(str, pipeline.classes_)]
+
+
+def _sorted(names: Sequence[str]) -> Sequence[str] | None:
+    """Labels in scikit-learn's order, for an evaluator that was dumped without it; None if it is not sure.
+
+    A pipeline may have been fitted on numbers, which are sorted otherwise than their texts.
+    """
+    try:
+        by_number = sorted(names, key=float)
+    except ValueError:
+        return sorted(names)
+    return by_number if by_number == sorted(names) else None
 
 
 def _slice(pipeline: Any) -> int:  # noqa: ANN401 (any scikit-learn estimator)

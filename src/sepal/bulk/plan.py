@@ -30,7 +30,7 @@ _BYTES_PER_VALUE = 200
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much is read at a time: bytes of text, rows times columns of Parquet; and columns at most."""
+    """How much is read at a time: bytes of text; of Parquet, rows times columns; and columns at most."""
 
     block: int
     values: int
@@ -260,7 +260,7 @@ def _open(job: Job, file: InputFile, sizes: Sizes) -> Reader:
 def _open_parquet(job: Job, file: InputFile, sizes: Sizes) -> Reader:
     from sepal.bulk.parquet_reader import ParquetReader  # late: pyarrow's import takes a while
 
-    return ParquetReader(file, n_values=sizes.values, most_columns=sizes.columns)
+    return ParquetReader(file, n_values=sizes.values, n_bytes=sizes.block, most_columns=sizes.columns)
 
 
 _READERS: dict[Format, Callable[[Job, InputFile, Sizes], Reader]] = {
