@@ -165,7 +165,7 @@ class WorkFolder:
         made = self.folder / OUTPUT
         if made.exists():
             copied = self.folder / "manifest.copy"
-            shutil.copyfile(self.folder / _MANIFEST, copied)
+            write(copied, (self.folder / _MANIFEST).read_bytes())
             copied.replace(manifest)
             if made.is_dir() or output.is_dir():
                 _set_aside(output, self.folder / "replaced")

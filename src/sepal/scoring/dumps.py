@@ -65,7 +65,7 @@ def dump(evaluator: object, classes: Sequence[str] | None = None) -> bytes | Non
         operands=np.array([operand for _, operand in linear.operations]),
         weights=linear.weights,
         intercept=linear.intercept,
-        **named,
+        **named,  # type: ignore[arg-type]
     )
     return file.getvalue()
 
