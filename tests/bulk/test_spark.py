@@ -21,9 +21,9 @@ from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 
 from sepal.bulk.job import Job
+from sepal.bulk.locking import locked
 from sepal.bulk.places import folder_of
 from sepal.bulk.run import run as run_here
-from sepal.bulk.work import locked
 from sepal.contracts import Contract
 from sepal.contracts.catalogue import load_contracts
 from sepal.contracts.iris import contract as iris
