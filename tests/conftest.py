@@ -11,6 +11,7 @@ from sepal.settings import Settings
 from tests.drafts import draft_of, small_pipeline
 
 SLOW = (
+    "bulk/test_score_million.py",
     "bulk/test_score_resumed.py",
     "bulk/test_spark.py",
     "bulk/test_work.py",

@@ -1,6 +1,5 @@
 """A run: whatever happens to one chunk, none is left out and none is there twice."""
 
-import time
 from pathlib import Path
 
 import polars as pl
@@ -16,6 +15,7 @@ from sepal.registry import Registry
 from sepal.scoring.proof import random_rows
 from sepal.settings import Settings
 from tests.drafts import draft_of, small_pipeline
+from tests.waiting import comes
 
 
 def test_a_chunk_after_one_that_failed_is_not_done_before_it(
@@ -32,16 +32,18 @@ def test_a_chunk_after_one_that_failed_is_not_done_before_it(
     )
     assert run(undisturbed, iris, settings)["rows"]["scored"] == 60_000
 
-    process, seen = bulk_run._Run._process, list[Chunk]()
+    process, seen, done = bulk_run._Run._process, list[Chunk](), list[Chunk]()
 
     def fail_the_third(
         self: bulk_run._Run, chunk: Chunk, scorer: Scorer, left: int | None, *, first: bool
     ) -> bulk_run._Outcome:
         seen.append(chunk)
         if len(seen) == 3:
-            time.sleep(0.2)  # those after it are ready before it fails
+            assert comes(lambda: len(done) > 2)  # those after it are ready before it fails
             raise RuntimeError("the third")
-        return process(self, chunk, scorer, left, first=first)
+        outcome = process(self, chunk, scorer, left, first=first)
+        done.append(chunk)
+        return outcome
 
     with monkeypatch.context() as patched:
         patched.setattr(bulk_run._Run, "_process", fail_the_third)

@@ -224,6 +224,23 @@ async def test_options_that_do_not_go_together_are_told(
     assert (status, "there is no encoding 'klingon'" in str(body)) == (422, True)
 
 
+async def test_options_that_do_not_go_with_the_contract_are_told_before_a_job_is_kept(
+    client: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    name = "probability_Iris-setosa"
+    job = {"input": f"{tmp_path}/in/a.csv", "proba": True, "prediction_name": name}
+    status, body, _ = await call(client, "POST", "/iris/jobs", json=job)
+    assert (status, body["title"]) == (422, "Wrong job")
+    assert f"would be '{name}'" in body["detail"]
+    job = {"input": f"{tmp_path}/in/a.csv", "label_names": {"Rose": "a"}}
+    status, body, _ = await call(client, "POST", "/iris/jobs", json=job)
+    assert (status, "no label 'Rose'" in body["detail"]) == (422, True)
+    path = f"/iris/jobs?proba=true&prediction_name={name}"
+    status, body, _ = await call(client, "POST", path, data=ROWS, headers=CSV)
+    assert (status, f"would be '{name}'" in body["detail"]) == (422, True)
+    assert (await call(client, "GET", "/iris/jobs"))[1] == {"jobs": []}
+
+
 @pytest.mark.parametrize(
     ("headers", "name", "stored"),
     [

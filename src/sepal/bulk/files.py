@@ -149,8 +149,10 @@ class Text:
         except OSError as error:
             raise DataError(f"{file.path} can't be read: {error}") from error
         self._mark = 0
-        self._ahead, encoding = self._without_mark(encoding)
-        self._decoder = None if encoding == "utf-8" else codecs.getincrementaldecoder(encoding)("replace")
+        self._ahead, self._encoding = self._without_mark(encoding)
+        self._decoder = (
+            None if self._encoding == "utf-8" else codecs.getincrementaldecoder(self._encoding)("replace")
+        )
 
     def read(self, size: int) -> bytes:
         """The next `size` bytes of text; fewer at the end alone."""
@@ -159,7 +161,13 @@ class Text:
         while len(self._decoded) < size and not self._ended:
             data = self._read_raw(size)
             self._ended = len(data) < size
-            decoded = self._decoder.decode(data, final=self._ended)
+            try:
+                decoded = self._decoder.decode(data, final=self._ended)
+            except UnicodeError as error:  # such as of UTF-16 that does not say its byte order
+                raise DataError(
+                    f"{self._file.path} is not in {self._encoding}: {error}. Give its --encoding, such as "
+                    "utf-8, utf-16-le or cp1252."
+                ) from error
             self._decoded += decoded.replace("\ufffd", _INVALID).encode("utf-8", "surrogateescape")
         text, self._decoded = self._decoded[:size], self._decoded[size:]
         return text

@@ -64,6 +64,7 @@ def prepare(
     check: CheckPlace | None = None,
 ) -> tuple[Plan, Model]:
     """The plan of a job, and the version that scores, loaded and tried out."""
+    job.check(contract)
     model = load_model(
         find_version(settings, job.model, job.version or version_name),
         contract,
@@ -107,8 +108,9 @@ def run(
         done = work.finished or _Run(plan, model, work, watch, _workers(settings)).score()
         work.publish(output)
         remote.upload(output, job.output, plan.output)
+        remote.remove(output, job.output, work.folder)
         work.remove()
-    remote.remove(output, job.output)
+    remote.remove_folder(output, job.output)
     return done
 
 

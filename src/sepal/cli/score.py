@@ -128,6 +128,10 @@ def score(
     )
     if master is not None and engine is not Engine.spark:
         raise typer.BadParameter("--master is for --engine spark")
+    if workers is not None and engine is Engine.spark:
+        raise typer.BadParameter(
+            "--workers is for --engine local: Spark's own settings say how many tasks run at once"
+        )
     settings = load_settings(bulk_workers=workers, bulk_memory=memory)
     if dry_run:
         _try(job, settings, log_format)

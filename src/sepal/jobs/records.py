@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sepal.bulk.formats import Format, format_of
 from sepal.bulk.job import Job, Options
+from sepal.contracts import Contract
 from sepal.errors import DataError, JobError
 
 OUTPUT = "output"
@@ -103,6 +104,13 @@ class Record(_Kept):
         )
         record.job(Path())
         return record
+
+    def check(self, contract: Contract) -> None:
+        """JobError if its options do not go with the contract that it is scored by."""
+        try:
+            self.job(Path()).check(contract)
+        except DataError as error:
+            raise JobError(str(error)) from error
 
     def job(self, folder: Path) -> Job:
         """The job to run, its own files in `folder`. JobError if its options do not go together."""

@@ -10,10 +10,10 @@ from typing import Any
 
 from sepal.bulk import remote
 from sepal.bulk.files import find, is_local
+from sepal.bulk.locking import discard
 from sepal.bulk.places import folder_of as work_folder_of
 from sepal.bulk.run import Progress as Done
 from sepal.bulk.run import run
-from sepal.bulk.work import discard
 from sepal.contracts import Contract
 from sepal.errors import (
     LocationError,
