@@ -1,8 +1,8 @@
 """What the gateway's /metrics says."""
 
 import aiohttp
-from prometheus_client.parser import text_string_to_metric_families
 
+from tests.samples import samples_in
 from tests.waiting import comes_async
 
 
@@ -11,11 +11,7 @@ async def samples(client: aiohttp.ClientSession) -> dict[str, float]:
     async with client.get("/metrics") as response:
         assert response.status == 200
         text = await response.text()
-    return {
-        " ".join((sample.name, *sample.labels.values())): sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-    }
+    return samples_in(text)
 
 
 async def comes_to(client: aiohttp.ClientSession, name: str, value: float) -> bool:
