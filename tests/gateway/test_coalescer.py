@@ -416,6 +416,23 @@ async def test_while_calls_time_out_one_row_at_a_time_is_tried_and_the_others_ar
 
 
 @virtual
+async def test_rows_that_would_make_those_before_them_late_wait_for_the_next_call() -> None:
+    pauses = iter([0.1, 1.0, 0.5, 0.3, 0.5])
+    upstream = Upstream(pause=lambda: next(pauses))
+    together = coalescer(upstream)
+    for n_rows in (1, 10):  # ten times the rows, ten times the seconds
+        await together.score(wire.pack([0.0] * n_rows))
+        await asyncio.sleep(0.001)
+    under_way = asyncio.create_task(together.score(wire.pack([1.0])))
+    await asyncio.sleep(0)
+    short = asyncio.create_task(together.score(wire.pack([2.0]), deadline=now() + 1.0))
+    many = asyncio.create_task(together.score(wire.pack([3.0] * 5), deadline=now() + 10.0))
+    answers = await asyncio.gather(under_way, short, many)
+    assert [values_of(answer) for answer in answers] == [[1.0], [2.0], [3.0] * 5]
+    assert upstream.calls[2:] == [[1.0], [2.0], [3.0] * 5]
+
+
+@virtual
 async def test_what_is_left_of_a_large_request_is_refused_once_it_is_sure_to_be_late() -> None:
     pauses = iter([0.1, 0.9])
     upstream = Upstream(pause=lambda: next(pauses))
