@@ -24,6 +24,7 @@ SLOW = (
     "end_to_end/test_mlflow.py",
     "end_to_end/test_openapi_conformance.py",
     "end_to_end/test_trials.py",
+    "gateway/test_fast_route_at_length.py",
     "model_training/test_mlflow_imports.py",
     "model_training/test_notebooks.py",
     "model_training/test_report_in_a_browser.py",

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from sepal.errors import ConfigurationError
 from sepal.settings import Settings, load_settings, misspelt
 from sepal.settings.settings import GROUPS
+from sepal.supervisor import Tier
 from tests.environment import clean
 from tests.ports import free_port
 from tests.settings_table import lines
@@ -129,6 +130,20 @@ def test_the_model_server_is_found_by_its_url_or_by_host_and_port() -> None:
     assert Settings(model_server_host="scorer", model_server_port=13000).upstream == "http://scorer:13000"
     url = Settings.model_validate({"model_server_url": "https://scorer.example/behind/"})
     assert url.upstream == "https://scorer.example/behind"
+
+
+def test_an_ipv6_address_stands_in_brackets_wherever_a_url_is_made_of_it(tmp_path: Path) -> None:
+    settings = Settings(gateway_host="::1", model_server_host="fd00::2")
+    assert settings.service_url == "http://[::1]:8000"
+    assert settings.upstream == "http://[fd00::2]:3000"
+    with_tls = Settings(
+        **{f"{tier}_host": "::1" for tier in ("gateway", "model_server")},
+        **{f"{tier}_tls_certificate": tmp_path for tier in ("gateway", "model_server")},
+    )
+    assert with_tls.service_url == "https://[::1]:8000"
+    assert with_tls.upstream == "https://[::1]:3000"
+    assert Tier("gateway", "sepal.gateway", "::1", 8000, "https").url == "https://[::1]:8000"
+    assert Tier("gateway", "sepal.gateway", "127.0.0.1", 8000).url == "http://127.0.0.1:8000"
 
 
 def test_a_variable_that_is_no_setting_is_told_with_the_one_that_may_be_meant(

@@ -18,6 +18,7 @@ from sepal.contracts import Contract
 from sepal.errors import ConfigurationError
 from sepal.ports import check_ports, fault
 from sepal.settings import Settings
+from sepal.settings.urls import base_url
 from sepal.tls import check_server_files, upstream_context
 
 _POLL = 0.1
@@ -41,7 +42,7 @@ class Tier:
     @property
     def url(self) -> str:
         """Where it listens."""
-        return f"{self.scheme}://{self.host}:{self.port}"
+        return base_url(self.scheme, self.host, self.port)
 
 
 class Supervisor:
