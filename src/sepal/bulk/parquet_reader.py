@@ -11,7 +11,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sepal.bulk.files import InputFile
+from sepal.bulk.files import InputFile, unreadable
 from sepal.bulk.rows import LONGEST_TOLD, Done, Indices, Position, Rows
 from sepal.errors import DataError, ResumeError
 
@@ -26,8 +26,9 @@ class ParquetReader:
         self._file, self._n_values = file, n_values
         try:
             self._parquet = pq.ParquetFile(file.open(), buffer_size=_BUFFER, pre_buffer=False)
+            self._row, self._digest = 0, self._footer_digest()
         except (OSError, pa.ArrowException) as error:
-            raise DataError(f"{file.path} is no Parquet file that can be read: {error}") from error
+            raise unreadable(file, "is no Parquet file that can be read", error) from error
         metadata = self._parquet.metadata
         if metadata.num_columns > most_columns:
             raise DataError(
@@ -36,7 +37,6 @@ class ParquetReader:
             )
         self.columns = list(self._parquet.schema_arrow.names)
         self._sizes: list[int] = [metadata.row_group(at).num_rows for at in range(metadata.num_row_groups)]
-        self._row, self._digest = 0, self._footer_digest()
         self.select((), self.columns)
 
     def types(self, columns: Sequence[str]) -> dict[str, pl.DataType]:
@@ -124,7 +124,7 @@ class ParquetReader:
                     yield ParquetChunk(table.select(self._wanted), row)
                 row = self._row
         except (OSError, pa.ArrowException) as error:
-            raise DataError(f"{self._file.path} can't be read to its end: {error}") from error
+            raise unreadable(self._file, "can't be read to its end", error) from error
 
     def _tables(self, groups: list[int]) -> Iterator[Any]:
         if sum(self._sizes[at] for at in groups) <= self._n_rows:
