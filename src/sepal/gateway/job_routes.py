@@ -202,7 +202,7 @@ def _take_on(
     check_location("The input", request.input or "", settings.jobs_locations, pattern=True)
     _check_output(request, settings)
     record = Record.make(_NOBODY, model, request, key=key)
-    queue.check_room()
+    queue.check_room(key)
     claim = queue.claim(key, fingerprint(request.model_dump_json()))
     return queue.put(record.model_copy(update={"identity": claim.identity}))
 
@@ -220,7 +220,7 @@ async def _take_on_upload(
     asked = job_requests.job_in_parameters(request.query_params, Kind.of(request.headers))
     _check_output(asked, settings)
     draft = Record.make(_NOBODY, model, asked, uploaded=name, key=key)
-    await run_in_threadpool(queue.check_room)
+    await run_in_threadpool(queue.check_room, key)
     chunks = job_requests.chunks(request, settings.jobs_upload_bytes)
     upload = await uploads.receive(chunks, name)
 
