@@ -356,6 +356,31 @@ def test_a_job_that_ends_or_is_removed_while_it_is_looked_at_is_not_taken(
     assert at > 3
 
 
+def test_a_job_that_another_runs_and_removes_while_it_is_looked_at_is_run_once(
+    queue: JobQueue, other: JobQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for at in itertools.count():
+        record = submit(queue).record
+        ran: list[Lease] = []
+
+        def run_and_remove(record: Record = record, ran: list[Lease] = ran) -> None:
+            other._keys.enqueue(record.identity.number)
+            if (taken := other.take()) is not None:
+                ran.append(taken[1])
+                other.end(*_held(taken), State.done)
+                other.remove(record)
+
+        with monkeypatch.context() as patch:
+            happened = at_call(queue, at, run_and_remove, patch)
+            taken = queue.take()
+        assert len(ran) + (taken is not None) == 1, f"call {at}"
+        if not happened:
+            break
+        other.remove(record)
+        assert not {name for name in queue._keys.storage.result_items() if name != "oldest"}
+    assert at > 6
+
+
 def test_a_key_that_comes_again_late_gives_a_job_that_is_seen_run_and_removed(
     queue: JobQueue, other: JobQueue, clock: Clock
 ) -> None:

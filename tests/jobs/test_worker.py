@@ -379,7 +379,12 @@ def ended(queue: JobQueue, output: str | None = None) -> Record:
 
 @pytest.mark.parametrize("name", ["iris-1-backup.tar.gz", ".incoming/notes.txt"])
 def test_a_file_among_the_folders_of_jobs_keeps_no_worker_from_its_jobs(
-    worker: Worker, queue: JobQueue, jobs_settings: Settings, tmp_path: Path, name: str
+    worker: Worker,
+    queue: JobQueue,
+    jobs_settings: Settings,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    name: str,
 ) -> None:
     stray, orphan = jobs_settings.jobs_folder / name, jobs_settings.jobs_folder / "iris-99-a"
     stray.parent.mkdir(parents=True, exist_ok=True)
@@ -393,6 +398,7 @@ def test_a_file_among_the_folders_of_jobs_keeps_no_worker_from_its_jobs(
     assert queue.get(job.identity.id).state is State.done
     assert stray.exists()
     assert not orphan.exists()
+    assert "can't be looked at" not in caplog.text, "nothing is wrong with it"
 
 
 def test_work_that_can_not_be_removed_is_logged_and_the_others_are(
