@@ -5,26 +5,22 @@ import os
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from pathlib import Path
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from sepal.errors import PortTakenError
 from sepal.telemetry import sharing
 from sepal.telemetry.exposition import Exposition, serve
 from sepal.telemetry.metrics import Metrics
+from tests.samples import samples_in
+from tests.waiting import LONG, comes
 
 
 def samples(exposition: Exposition) -> dict[str, float]:
-    """By name, and the values of the labels."""
-    return {
-        " ".join((sample.name, *sample.labels.values())): sample.value
-        for family in text_string_to_metric_families(exposition.text().decode())
-        for sample in family.samples
-    }
+    """What it tells."""
+    return samples_in(exposition.text().decode())
 
 
 def counted(**counts: int) -> Metrics:
@@ -84,10 +80,7 @@ def test_what_a_process_counts_comes_to_the_others_by_itself(tmp_path: Path) -> 
     metrics = counted(a=1)
     one, two = Exposition(metrics, tmp_path), Exposition(counted(), tmp_path)
     metrics.instruments["sepal_requests_total"].add("a")  # type: ignore[union-attr]  # a counter
-    end = time.monotonic() + 10
-    while samples(two)["sepal_requests_total a"] != 2:
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    assert comes(lambda: samples(two)["sepal_requests_total a"] == 2)
     one.close()
     two.close()
 
@@ -138,7 +131,7 @@ def test_metrics_have_a_port_of_their_own_if_it_is_free() -> None:
         with pytest.raises(PortTakenError, match=f"Port {port} on 127.0.0.1, for metrics"):
             serve(exposition, "127.0.0.1", port, shared=False)
     server = serve(exposition, "127.0.0.1", 0, shared=True)
-    with urllib.request.urlopen(f"http://127.0.0.1:{server.server_port}/metrics", timeout=5) as response:
+    with urllib.request.urlopen(f"http://127.0.0.1:{server.server_port}/metrics", timeout=LONG) as response:
         assert b'sepal_requests_total{endpoint="a"} 2.0' in response.read()
     server.shutdown()
     server.server_close()
