@@ -8,6 +8,7 @@ SepalError
 │   └── NoChampionError       a model of which no version answers
 ├── DataError                 a file whose columns or rows can't be used
 │   ├── TooManyRejectedError  more rejected rows than were allowed
+│   ├── SourceAwayError       a file whose place does not answer just now
 │   └── ResumeError           another input, version or order than the run began with
 ├── OutputBusyError           another run is writing the same output
 ├── StorageError              a disk that is full, or can't be written
@@ -99,6 +100,14 @@ class TooManyRejectedError(DataError):
     """More rows of a file are rejected than were allowed."""
 
     exit_code = 9
+
+
+class SourceAwayError(DataError):
+    """A file whose place, such as a store of objects, does not answer just now."""
+
+    status = 503
+    title = "Source unavailable"
+    exit_code = 18
 
 
 class ResumeError(DataError):

@@ -11,7 +11,8 @@ from sepal.bulk.rows import Chunk
 from sepal.bulk.run import run
 from sepal.bulk.scoring import Scorer
 from sepal.contracts.iris import contract as iris
-from sepal.registry import Registry
+from sepal.errors import NotFoundError, ResumeError, StoppedError
+from sepal.registry import Registry, lifecycle
 from sepal.scoring.proof import random_rows
 from sepal.settings import Settings
 from tests.drafts import draft_of, small_pipeline
@@ -54,3 +55,27 @@ def test_a_chunk_after_one_that_failed_is_not_done_before_it(
     assert resumed["rows"]["scored"] == 60_000
     assert 0 < resumed["resumed_rows"] < 60_000
     assert Path(job.output).read_bytes() == Path(undisturbed.output).read_bytes()
+
+
+def test_a_run_whose_version_was_removed_says_what_to_do(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path / "data", bulk_memory=2**26)
+    with Registry.open(settings) as registry:
+        for _ in range(3):
+            version = registry.register(draft_of(small_pipeline()))
+            lifecycle.promote(registry, "iris", version.name, "test", bool)
+        names = [column.name for column in iris.columns]
+        pl.DataFrame(random_rows(iris, 1000), schema=names).write_csv(tmp_path / "in.csv")
+        job = Job(model="iris", input=str(tmp_path / "in.csv"), output=str(tmp_path / "out.csv"))
+
+        def stop(_: object) -> None:
+            raise StoppedError("stopped")
+
+        first = job.model_copy(update={"version": "log_reg_1"})
+        with pytest.raises(StoppedError):
+            run(first, iris, settings, watch=stop)
+        lifecycle.prune(registry, ["iris"], 1, "test")
+    with pytest.raises(ResumeError, match=r"begun with log_reg_1 of iris.*Begin again with --restart"):
+        run(job, iris, settings)
+    with pytest.raises(NotFoundError, match="no version 'log_reg_1'"):
+        run(first, iris, settings)
+    assert run(job, iris, settings, restart=True)["version"] == "log_reg_3"

@@ -20,7 +20,23 @@ from sepal.settings import Settings
 from tests.drafts import draft_of, small_pipeline
 from tests.ports import free_port
 
-LEASE = 0.6
+LEASE = 30.0
+"""Seconds: more than a busy machine lets a thread wait."""
+_UP_WITHIN = 120.0
+
+
+class Clock:
+    """Seconds since 1970, which go on only if a test says so."""
+
+    def __init__(self) -> None:
+        self.now = time.time()
+
+    def __call__(self) -> float:
+        return self.now
+
+    def pass_by(self, seconds: float) -> None:
+        """Let so much time go by."""
+        self.now += seconds
 
 
 @pytest.fixture(scope="session")
@@ -32,10 +48,12 @@ def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     port, folder = free_port(), tmp_path_factory.mktemp("redis")
     command = [program, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", ""]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as server:
-        url = f"redis://127.0.0.1:{port}/0"
-        _wait_for(lambda: JobQueue(Settings(jobs_queue_url=url, data_dir=folder), "probe").check_room())
-        yield url
-        server.terminate()
+        try:
+            url = f"redis://127.0.0.1:{port}/0"
+            _wait_for(lambda: JobQueue(Settings(jobs_queue_url=url, data_dir=folder), "probe").check_room())
+            yield url
+        finally:
+            server.terminate()
 
 
 @pytest.fixture(scope="session")
@@ -78,15 +96,17 @@ def postgres_url() -> Iterator[str]:
                 with closing(JobQueue(Settings(jobs_queue_url=url), "probe")) as queue:
                     queue.check_room()
 
-            _wait_for(probe)
-            yield url
-            server.send_signal(signal.SIGINT)  # PostgreSQL's fast shutdown
+            try:
+                _wait_for(probe)
+                yield url
+            finally:
+                server.send_signal(signal.SIGINT)  # PostgreSQL's fast shutdown
     finally:
         shutil.rmtree(folder)
 
 
 def _wait_for(probe: Callable[[], object]) -> None:
-    late = time.monotonic() + 30
+    late = time.monotonic() + _UP_WITHIN
     while True:
         try:
             probe()
@@ -100,7 +120,7 @@ def _wait_for(probe: Callable[[], object]) -> None:
 
 @pytest.fixture
 def jobs_settings(tmp_path: Path) -> Settings:
-    """Leases and pauses that a test can wait for."""
+    """Leases that end in no test by themselves, and pauses that one can wait for."""
     return Settings(
         data_dir=tmp_path / "data",
         jobs_locations=(str(tmp_path),),

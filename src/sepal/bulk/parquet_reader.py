@@ -11,7 +11,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sepal.bulk.files import InputFile
+from sepal.bulk.files import InputFile, unreadable
 from sepal.bulk.parquet_text import decoded, in_dictionaries, pieces, text_bytes
 from sepal.bulk.rows import LONGEST_TOLD, Done, Indices, Position, Rows
 from sepal.errors import DataError, ResumeError
@@ -27,8 +27,9 @@ class ParquetReader:
         self._file, self._n_values, self._n_bytes = file, n_values, n_bytes
         try:
             self._parquet = pq.ParquetFile(file.open(), buffer_size=_BUFFER, pre_buffer=False)
+            self._row, self._digest = 0, self._footer_digest()
         except (OSError, pa.ArrowException) as error:
-            raise DataError(f"{file.path} is no Parquet file that can be read: {error}") from error
+            raise unreadable(file, "is no Parquet file that can be read", error) from error
         self._files: dict[tuple[str, ...], Any] = {(): self._parquet}
         metadata = self._parquet.metadata
         if metadata.num_columns > most_columns:
@@ -38,7 +39,6 @@ class ParquetReader:
             )
         self.columns = list(self._parquet.schema_arrow.names)
         self._sizes: list[int] = [metadata.row_group(at).num_rows for at in range(metadata.num_row_groups)]
-        self._row, self._digest = 0, self._footer_digest()
         self.select((), self.columns)
 
     def types(self, columns: Sequence[str]) -> dict[str, pl.DataType]:
@@ -143,7 +143,7 @@ class ParquetReader:
                     yield ParquetChunk(decoded(left, self._parquet.schema_arrow), max(row, begin))
                 row = self._row
         except (OSError, pa.ArrowException) as error:
-            raise DataError(f"{self._file.path} can't be read to its end: {error}") from error
+            raise unreadable(self._file, "can't be read to its end", error) from error
 
     def _tables(self, groups: list[int]) -> Iterator[Any]:
         if self._fit(groups):

@@ -18,7 +18,7 @@ from sepal.bulk.rows import Reader
 from sepal.bulk.scoring import DATE_PARTS, Scorer
 from sepal.contracts import Contract, Labels
 from sepal.contracts.contract import few
-from sepal.errors import DataError, NotFoundError, ResumeError
+from sepal.errors import DataError, NotFoundError, ResumeError, StorageError
 from sepal.settings import Settings
 
 _LARGEST_BLOCK, _SMALLEST_BLOCK = 1 << 25, 1 << 18
@@ -176,7 +176,17 @@ def stem_of(file: InputFile) -> str:
 
 
 def check_place(address: str, output: Output, files: Sequence[InputFile]) -> None:
-    """Raise DataError if the output would take the place of an input, or of what is not its own."""
+    """Raise DataError if the output would take the place of an input, or of what is not its own.
+
+    StorageError if its place does not answer.
+    """
+    try:
+        _check_place(address, output, files)
+    except OSError as error:
+        raise StorageError(f"{public(address)} can't be looked at: {error}") from error
+
+
+def _check_place(address: str, output: Output, files: Sequence[InputFile]) -> None:
     filesystem, path = filesystem_of(address)
     for file in files:
         inside = output.partition_by and file.path.startswith(f"{path}/")

@@ -209,7 +209,7 @@ def _take_on(
     _check_output(request, settings)
     record = Record.make(_NOBODY, contract.name, request, key=key)
     record.check(contract)
-    queue.check_room()
+    queue.check_room(key)
     claim = queue.claim(key, fingerprint(request.model_dump_json()))
     return queue.put(record.model_copy(update={"identity": claim.identity}))
 
@@ -228,7 +228,7 @@ async def _take_on_upload(
     _check_output(asked, settings)
     draft = Record.make(_NOBODY, contract.name, asked, uploaded=name, key=key)
     draft.check(contract)
-    await run_in_threadpool(queue.check_room)
+    await run_in_threadpool(queue.check_room, key)
     chunks = job_requests.chunks(request, settings.jobs_upload_bytes)
     upload = await uploads.receive(chunks, name)
 

@@ -69,6 +69,13 @@ class Claim(_Kept):
     fingerprint: str
 
 
+class Claimed(_Kept):
+    """For which Idempotency-Key, by its fingerprint, a number was taken; and when."""
+
+    key: str
+    at: datetime
+
+
 class Record(_Kept):
     """A job as it was taken on; it never changes."""
 
@@ -191,7 +198,7 @@ def fingerprint(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
-def of_manifest(manifest: Mapping[str, Any]) -> Progress:
+def progress_of(manifest: Mapping[str, Any]) -> Progress:
     """How far a job was at its end."""
     rows = manifest["rows"]
     return Progress(
