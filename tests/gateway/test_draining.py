@@ -12,11 +12,12 @@ import pytest
 
 from tests.gateway.conftest import IRIS, FakeModelServer
 from tests.ports import free_port
+from tests.waiting import LONG
 
 
 @asynccontextmanager
 async def process(
-    model_server: FakeModelServer, **settings: object
+    model_server: FakeModelServer, stdout: int | None = None, **settings: object
 ) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
     """`python -m sepal.gateway` once it is ready, and its URL."""
     port = free_port()
@@ -26,10 +27,12 @@ async def process(
         "SEPAL_MODEL_SERVER_URL": model_server.url,
         **{f"SEPAL_{name.upper()}": str(value) for name, value in settings.items()},
     }
-    started = await asyncio.create_subprocess_exec(sys.executable, "-m", "sepal.gateway", env=environment)
+    started = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "sepal.gateway"), env=environment, stdout=stdout
+    )
     url = f"http://127.0.0.1:{port}"
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(LONG):
             while await status_of(f"{url}/readyz") != 200:  # noqa: ASYNC110 (it tells nobody)
                 await asyncio.sleep(0.05)
         yield started, url

@@ -3,6 +3,8 @@
 import asyncio
 import gzip
 import json
+import os
+import socket
 from collections.abc import AsyncIterator, Callable
 from io import BytesIO
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from sepal.bulk.places import folder_of as work_folder_of
 from sepal.gateway.app import create_app
@@ -19,6 +22,7 @@ from sepal.jobs.queue import JobQueue
 from sepal.jobs.records import Progress, Record, State
 from sepal.settings import Settings
 from tests.gateway.conftest import FakeModelServer, call, gateway, settings_for
+from tests.waiting import LONG
 
 CSV = {"Content-Type": "text/csv"}
 ROWS = b"SepalLengthCm,SepalWidthCm,PetalLengthCm,PetalWidthCm\n5,2,3,4\n"
@@ -425,6 +429,68 @@ async def test_results_are_downloaded_under_a_name_of_their_own(
         assert response.headers["Content-Disposition"].endswith('.manifest.json"')
 
 
+async def test_a_head_request_for_a_result_has_the_headers_of_a_get_and_reads_nothing(
+    client: aiohttp.ClientSession, settings: Settings
+) -> None:
+    path = (await call(client, "POST", "/iris/jobs", data=ROWS, headers=CSV))[2]["Location"]
+    made = folders.output_of(settings, run_next(settings, State.done))
+    assert made is not None
+    made.touch()
+    os.truncate(made, 2**40)  # more than anybody reads in an hour
+    for asked in ({}, {"Range": "bytes=5-"}):
+        async with asyncio.timeout(30), client.head(f"{path}/output", headers=asked) as response:
+            told = dict(response.headers)
+        async with client.get(f"{path}/output", headers=asked) as response:
+            assert (response.status, response.headers["Accept-Ranges"]) == (206 if asked else 200, "bytes")
+            own = {"X-Request-ID": told["X-Request-ID"], "Date": told.get("Date", "")}
+            assert {**response.headers, **own} == {"Date": "", **told}
+            response.close()
+    assert told["Content-Range"] == f"bytes 5-{2**40 - 1}/{2**40}"
+
+
+@pytest.mark.parametrize("reads", [True, False], ids=["a slow reader", "who reads nothing"])
+async def test_a_download_is_cut_off_only_if_its_client_takes_nothing_up(
+    settings: Settings, reads: bool
+) -> None:
+    size, seconds = 20_000_000, 1.0
+    async with gateway(settings.model_copy(update={"client_timeout": seconds})) as client:
+        path = (await call(client, "POST", "/iris/jobs", data=ROWS, headers=CSV))[2]["Location"]
+        made = folders.output_of(settings, run_next(settings, State.done))
+        assert made is not None
+        made.write_bytes(b"prediction\n" * (size // 11))
+        assert client._base_url is not None
+        loop, received = asyncio.get_running_loop(), 0
+        with socket.socket() as slow:
+            slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+            slow.setblocking(False)
+            await loop.sock_connect(slow, (client._base_url.host, client._base_url.port))
+            await loop.sock_sendall(slow, f"GET {path}/output HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            for _ in range(40 if reads else 0):
+                received += len(await loop.sock_recv(slow, 3000))
+                await asyncio.sleep(seconds / 10)
+            if reads:
+                async with asyncio.timeout(LONG):
+                    while received < made.stat().st_size:
+                        received += len(some := await loop.sock_recv(slow, 2**20))
+                        assert some, "it was cut off"
+            else:
+                async with asyncio.timeout(LONG):
+                    while (await refusals(client)).get("slow client") != 1:  # noqa: ASYNC110
+                        await asyncio.sleep(0.05)
+
+
+async def refusals(client: aiohttp.ClientSession) -> dict[str, float]:
+    """How often something was refused before it became a request, by the reason."""
+    async with client.get("/metrics") as response:
+        text = await response.text()
+    return {
+        sample.labels["reason"]: sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == "sepal_refusals_total"
+    }
+
+
 async def test_the_rejected_rows_of_a_job_that_failed_are_there(
     client: aiohttp.ClientSession, settings: Settings
 ) -> None:
@@ -479,7 +545,7 @@ def test_the_document_shows_every_kind_of_body_and_every_option() -> None:
     names = {parameter["name"] for parameter in submit["parameters"]}
     assert {"Idempotency-Key", "output", "keep", "proba", "max_rejected"} <= names
     assert "input" not in names
-    assert json.dumps(document)
+    assert json.loads(json.dumps(document)) == document
 
 
 def test_jobs_connect_to_nothing_before_they_are_asked_for(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
@@ -72,7 +73,8 @@ async def gateway(folder: Path, settings: Settings) -> AsyncIterator[Place]:
     )
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())
-    while not server.started:  # noqa: ASYNC110 (uvicorn tells nobody)
+    while not server.started:
+        assert not serving.done(), "the gateway has not started"
         await asyncio.sleep(0.001)
     place = Place(app.state.bounds, server.servers[0].sockets[0].getsockname()[1], authority)
     try:
@@ -96,7 +98,7 @@ def test_a_client_that_never_ends_its_handshake_is_cut_off(runner: asyncio.Runne
 
     said, seconds = runner.run(silence())
     assert said == b""
-    assert 0.3 < seconds < 3
+    assert 0.3 < seconds < 30
 
 
 def test_handshakes_under_way_are_connections_of_which_there_may_be_only_so_many(
@@ -142,9 +144,22 @@ def test_what_is_no_handshake_is_counted_no_longer(runner: asyncio.Runner, tmp_p
 
 
 def test_without_tls_a_server_is_what_it_was(runner: asyncio.Runner) -> None:
-    async def listen() -> int:
-        server = await asyncio.get_running_loop().create_server(asyncio.Protocol, "127.0.0.1", 0)
-        server.close()
-        return len(server.sockets)
+    class Echo(asyncio.Protocol):
+        def connection_made(self, transport: Any) -> None:  # noqa: ANN401 (uvloop's)
+            self.transport = transport
 
-    assert runner.run(listen()) <= 1
+        def data_received(self, data: bytes) -> None:
+            self.transport.write(data)
+
+    async def echo() -> bytes:
+        server = await asyncio.get_running_loop().create_server(Echo, "127.0.0.1", 0)
+        async with server, asyncio.timeout(30):
+            port = server.sockets[0].getsockname()[1]
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"plain")
+            heard = await reader.readexactly(5)
+            writer.close()
+            await writer.wait_closed()
+        return heard
+
+    assert runner.run(echo()) == b"plain"

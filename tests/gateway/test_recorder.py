@@ -2,10 +2,8 @@
 
 import asyncio
 import json
-import os
 import re
 import socket
-import sys
 import tempfile
 import time
 from array import array
@@ -29,7 +27,10 @@ from sepal.telemetry.tracing import LAST_SPANS
 from sepal.telemetry.writer import LineWriter
 from tests.gateway.conftest import IRIS, RIDE, FakeModelServer, call, gateway, settings_for
 from tests.gateway.metrics import samples
+from tests.gateway.test_draining import process
+from tests.ports import free_port
 from tests.telemetry.collector import collecting
+from tests.waiting import LONG, comes_async
 
 
 class Told:
@@ -101,28 +102,11 @@ async def test_each_request_has_one_line_with_all_that_is_known_of_it(
 
 
 async def test_no_line_is_lost_when_the_process_is_told_to_stop(model_server: FakeModelServer) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "sepal.gateway"),
-        env={
-            **os.environ,
-            "SEPAL_GATEWAY_PORT": str(port),
-            "SEPAL_MODEL_SERVER_URL": model_server.url,
-        },
-        stdout=asyncio.subprocess.PIPE,
-    )
-    async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as client:
-        while True:
-            try:
-                await call(client, "GET", "/livez")
-                break
-            except aiohttp.ClientConnectorError:
-                await asyncio.sleep(0.05)
-        await asyncio.gather(*(call(client, "POST", "/iris/predict", json=IRIS) for _ in range(50)))
-        process.terminate()
-        output, _ = await process.communicate()
+    async with process(model_server, stdout=asyncio.subprocess.PIPE) as (started, url):
+        async with aiohttp.ClientSession(url) as client:
+            await asyncio.gather(*(call(client, "POST", "/iris/predict", json=IRIS) for _ in range(50)))
+        started.terminate()
+        output, _ = await asyncio.wait_for(started.communicate(), LONG)
     lines = [json.loads(line) for line in output.splitlines()]
     predictions = [line for line in lines if line.get("endpoint") == "/iris/predict"]
     assert len({line["request_id"] for line in predictions}) == 50
@@ -234,14 +218,10 @@ async def test_a_model_server_that_is_slow_or_away_is_told_apart(model_server: F
     async with gateway(settings_for(model_server, request_timeout=0.1, coalesce="off")) as client:
         assert (await call(client, "POST", "/iris/predict", json=IRIS))[0] == 504
         assert (await samples(client))["sepal_upstream_errors_total timeout"] == 1
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        away = settings_for(
-            model_server, model_server_url=f"http://127.0.0.1:{closed.getsockname()[1]}", coalesce="off"
-        )
-        async with gateway(away) as client:
-            assert (await call(client, "POST", "/iris/predict", json=IRIS))[0] == 503
-            assert (await samples(client))["sepal_upstream_errors_total unreachable"] == 1
+    url = f"http://127.0.0.1:{free_port()}"
+    async with gateway(settings_for(model_server, model_server_url=url, coalesce="off")) as client:
+        assert (await call(client, "POST", "/iris/predict", json=IRIS))[0] == 503
+        assert (await samples(client))["sepal_upstream_errors_total unreachable"] == 1
 
 
 async def test_the_model_server_is_told_whose_rows_a_call_carries(model_server: FakeModelServer) -> None:
@@ -293,9 +273,7 @@ def test_a_header_names_as_many_requests_as_fit() -> None:
 
 
 async def test_metrics_can_be_kept_off_the_public_port(model_server: FakeModelServer) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     async with gateway(settings_for(model_server, metrics_port=port)) as client:
         assert (await call(client, "GET", "/metrics"))[0] == 404
         await call(client, "POST", "/iris/predict", json=IRIS)
@@ -347,9 +325,18 @@ async def test_what_others_count_is_told_too(model_server: FakeModelServer) -> N
             assert refused.status == 503
         first.close()
         await first.wait_closed()
-        await asyncio.sleep(0.1)
+
+        refusals = 1
+
+        async def served() -> bool:
+            nonlocal refusals
+            async with client.get("/livez") as response:
+                refusals += response.status == 503
+                return response.status == 200
+
+        assert await comes_async(served)
         found = await samples(client)
-        assert found["sepal_refusals_total connections"] == 1
+        assert found["sepal_refusals_total connections"] == refusals
         assert found["sepal_connections"] >= 1
         assert found["sepal_breaker_open"] == 0
         assert found["sepal_breaker_openings_total"] == 0

@@ -52,6 +52,8 @@ class Bounds:
     connections: Collection[Connection] = ()
     handshakes: set[object] = field(default_factory=set)
     """Protocols of those that still shake hands for TLS; they become connections after it."""
+    _told: set[type[Exception]] = field(default_factory=set)
+    """Kinds of failures of the watch that the log has already."""
 
     @property
     def open(self) -> int:
@@ -82,7 +84,16 @@ class Bounds:
                 await asyncio.sleep(pause)
                 now = time.monotonic()
                 for connection in connections[turn::_TURNS]:
-                    connection.look(now)
+                    try:
+                        connection.look(now)
+                    except Exception as error:  # noqa: BLE001 (the watch goes on for all others)
+                        self._tell(error)
+
+    def _tell(self, error: Exception) -> None:
+        """Log a failure of the watch, once for each kind: it may come again with every look."""
+        if type(error) not in self._told:
+            self._told.add(type(error))
+            logger.error("a connection could not be looked after; the watch goes on", exc_info=error)
 
 
 def bounds_of(settings: Settings) -> Bounds:

@@ -21,6 +21,7 @@ from sepal.errors import SepalError
 from sepal.gateway import problems
 from sepal.gateway.answers import Formatter, formatter
 from sepal.gateway.deadline import patience
+from sepal.gateway.downloads import as_get
 from sepal.gateway.entrance import Entrance
 from sepal.gateway.prediction import Predictor, prediction_path
 from sepal.gateway.recorder import Recorder
@@ -57,7 +58,7 @@ class Gateway(FastAPI):
 
     async def _as_get(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer as to a GET; uvicorn, which knows that it is none, leaves the body out."""
-        inner: Scope = {**scope, "method": "GET"}
+        inner = as_get(scope)
         await super().__call__(inner, receive, send)
         scope["route"] = inner.get("route")
 

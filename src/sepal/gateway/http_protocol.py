@@ -5,152 +5,164 @@ over a bound is answered without a task, a body or a route.
 """
 
 import asyncio
-import json
 import re
 import time
+from enum import Enum, auto
 from typing import Any
 
+import httptools
+
+from sepal.gateway import heads, upgrades
 from sepal.gateway.bounds import BOUNDS, Bounds
-from sepal.gateway.joined_writes import JoinedWrites
-from sepal.gateway.problems import MEDIA_TYPE
+from sepal.gateway.pipelining import PIPELINED
+from sepal.gateway.refusals import refusal
 from sepal.gateway.request_context import request_id_of
-from sepal.gateway.upgrades import PatientParser
+from sepal.gateway.turns import AnswersInTurn
 
 LINGER = 2.0
 """Seconds for which a refused client may go on sending before it is cut off, to let it read why."""
 
 _BYTES_PER_SECOND = 10_000
+_MOST_OF_REFUSED = 2**16
+"""Bytes of a refused request's body that are read to keep its connection; with more it is closed."""
+
 _ALWAYS = re.compile(rb"/(livez|readyz|healthz|metrics)(\?|$)")
-_TITLES = {
-    400: "Bad Request",
-    408: "Request Timeout",
-    431: "Request Header Fields Too Large",
-    501: "Not Implemented",
-    503: "Overloaded",
-}
 
 
-class BoundedHttp(JoinedWrites):
+class Taking(Enum):
+    """What the next bytes of a connection are. NEXT, HEAD, then BODY or REFUSED, then NEXT again."""
+
+    NEXT = auto()
+    """The first ones of a request, of which none has come yet."""
+    HEAD = auto()
+    BODY = auto()
+    """Of a request that is being answered, was answered already, or waits for its turn."""
+    REFUSED = auto()
+    """The body of a request that is refused once it has come."""
+
+
+class _StopReadingError(Exception):
+    """Raised in a callback of the parser, to have it leave alone what else has come."""
+
+
+class BoundedHttp(AnswersInTurn):
     """One connection of a client.
 
-    `began` is since when a request is on its way in, in monotonic seconds; None between two.
+    What comes in goes by `Taking`, until the connection is `ending`: then it is dropped unread.
+    `began` is since when a request is on its way in, in monotonic seconds: from the connection's
+    first moment, or a request's first byte, to the request's end. Else, and when ending, it is None.
     """
 
     def __init__(self, *given: Any, **more: Any) -> None:  # noqa: ANN401 (uvicorn's)
         super().__init__(*given, **more)
-        self.parser = PatientParser(self)
         self.bounds: Bounds = self.app_state[BOUNDS]
         self.began: float | None = time.monotonic()
-        self._in_head = True
+        self._taking = Taking.NEXT
         self._head_bytes = 0
         self._body_bytes = 0
-        self._hosts = 0
-        self._coded = False
-        self._refused = False
-        self._cut_at: float | None = None
-        self._unread = (0, 0.0)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Take a new connection, if there is room for one."""
         super().connection_made(transport)
-        self.joined.lingers = self._lingers
+        self.joined.lingers = lambda: self.ending or self.began is not None
         self.bounds.connections = self.connections  # type: ignore[assignment]  # they are all of this class
         self.bounds.handshakes.discard(self)
         if self.bounds.open > self.bounds.max_connections:
-            self.bounds.refuse("connections")
             if self.bounds.too_many_to_tell:
+                self.bounds.refuse("connections")
                 self.transport.abort()
             else:
-                self._refuse(503, "Too many connections are open. Try again shortly.")
+                self._refuse("connections", 503, "Too many connections are open. Try again shortly.")
 
     def data_received(self, data: bytes) -> None:
         """Take what has come in."""
-        if self._cut_at is not None:
-            return  # it was refused, and whatever else it sends is dropped
-        if self._in_head:
+        if self.ending:
+            return
+        taking = self._taking
+        if taking is Taking.NEXT or taking is Taking.HEAD:
             self._head_bytes += len(data)
+            if self.began is None:
+                self.began = time.monotonic()
         else:
             self._body_bytes += len(data)
-        super().data_received(data)
-        if self._in_head and self._head_bytes > self.bounds.max_header_bytes and self._cut_at is None:
+        self._unset_keepalive_if_required()
+        try:
+            upgrades.feed(self, data)
+        except httptools.HttpParserError:
+            self._refuse("no HTTP", 400, "This is no valid HTTP request.")
+            return
+        if self._head_bytes > self.bounds.max_header_bytes and self._taking in (Taking.NEXT, Taking.HEAD):
             self._refuse_head()
+        elif self._taking is Taking.REFUSED and self._body_bytes > _MOST_OF_REFUSED:
+            self._refuse_request()
 
     def on_message_begin(self) -> None:
-        """Begin a request."""
+        """Begin a request, unless the one before was to be the last."""
+        last = self.cycle
+        if last is not None and not last.keep_alive and not self.ending:
+            self.end()
+        if self.ending:
+            raise _StopReadingError
         super().on_message_begin()
-        self._hosts = 0
-        self._coded = False
+        self._taking = Taking.HEAD
         if self.began is None:
             self.began = time.monotonic()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header; what comes after a chunked body is none."""
-        if self._in_head:
-            super().on_header(name, value)
-            size = len(name)
-            if size == 4:
-                self._hosts += name.lower() == b"host"
-            elif size == 17 and name.lower() == b"transfer-encoding":
-                self._coded |= value.lower() != b"chunked"
+        if self._taking is Taking.HEAD:  # and then as uvicorn does, which it costs less to say than to call
+            name = name.lower()
+            if name == b"expect" and value.lower() == b"100-continue":
+                self.expect_100_continue = True
+            self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         """Take a whole head; begin to answer, unless too much is under way already."""
         if self.parser.should_upgrade():
             return  # it comes once more, without that
-        self._in_head = False
-        if self._cut_at is not None:
-            return
-        most = self.bounds.max_header_bytes
-        if self._head_bytes > most and self._head_size() > most:
-            self._refuse_head()
-        elif self._coded:
-            self.bounds.refuse("no HTTP")
-            self._refuse(501, "The only transfer coding that is taken is chunked.")
-        elif self._hosts != 1 and (self._hosts or self.parser.get_http_version() == "1.1"):
-            self.send_400_response("a request has one Host header")
-        elif len(self.tasks) >= self.bounds.max_requests and self._may_be_refused():
-            self._refused = True
+        self._check_head()
+        if len(self.tasks) >= self.bounds.max_requests and self._may_be_refused():
+            self._taking = Taking.REFUSED
+            if self.expect_100_continue:  # it sends no body until it has heard
+                self._refuse_request()
         else:
             super().on_headers_complete()
+            self._taking = Taking.BODY
             if self.bounds.closing:
                 self.cycle.keep_alive = False
+        if self.ending:
+            raise _StopReadingError
 
     def on_body(self, body: bytes) -> None:
         """Take a piece of the body."""
-        if not self._refused and self._cut_at is None:
+        if self._taking is Taking.BODY:
             super().on_body(body)
 
     def on_message_complete(self) -> None:
         """Take the end of a request."""
         if self.parser.should_upgrade():
             return
+        refused = self._taking is Taking.REFUSED
+        self._taking = Taking.NEXT
         self.began = None
-        self._in_head = True
         self._head_bytes = self._body_bytes = 0
-        if self._cut_at is not None:
-            return
-        if self._refused:
-            self._refused = False
-            self.bounds.refuse("requests")
-            self._answer(503, "Too many requests are under way. Try again shortly.")
-            self._unset_keepalive_if_required()
-            self.timeout_keep_alive_task = self.loop.call_later(
-                self.timeout_keep_alive, self.timeout_keep_alive_handler
-            )
+        if refused:
+            self._refuse_request()
+        elif self.bounds.closing and self.cycle.response_complete:
+            self.transport.close()
         else:
             super().on_message_complete()
 
-    def send_400_response(self, msg: str) -> None:
-        """Say that this is no HTTP."""
-        del msg
-        self.bounds.refuse("no HTTP")
-        self._refuse(400, "This is no valid HTTP request.")
+    def end(self, last_words: bytes = b"") -> None:
+        """Take nothing more, and close once all is answered that came before."""
+        self.began = None
+        super().end(last_words)
 
     def shutdown(self) -> None:
         """Close the connection, or have it closed after the answer to what is on its way in."""
         self.bounds.closing = True
-        if self.cycle is None or self.cycle.response_complete:
-            if self._head_bytes or self._cut_at is not None:
+        if not self.is_answering:
+            if self.ending or self._taking is not Taking.NEXT:
                 return
             self.began = None
         super().shutdown()
@@ -162,78 +174,79 @@ class BoundedHttp(JoinedWrites):
 
     def look(self, now: float) -> None:
         """Cut the connection off if its client is too slow: at going, at reading, or at sending."""
-        if self._cut_at is not None:
-            if now > self._cut_at:
-                self.transport.abort()
-        elif self._reads_nothing(now):
+        if self.joined.stalled(now) > self.bounds.client_timeout:
             self.bounds.refuse("slow client")
             self.transport.abort()
+        elif self.joined.ended_at is not None:
+            if self.transport.get_write_buffer_size():
+                self.joined.ended_at = now  # it has not been told yet
+            elif now > self.joined.ended_at + LINGER:
+                self.transport.abort()
         elif self.began is not None:
             if self.flow.read_paused:
                 self.began = now  # it is not the client that is slow
             elif now - self.began > self.bounds.client_timeout + self._body_bytes / _BYTES_PER_SECOND:
                 self._give_up()
 
-    def _reads_nothing(self, now: float) -> bool:
-        size = self.transport.get_write_buffer_size()
-        before, since = self._unread
-        if not size or size != before:
-            self._unread = (size, now)
-            return False
-        return now - since > self.bounds.client_timeout
-
     def _give_up(self) -> None:
-        if not self._head_bytes:
+        """End a connection whose client is too slow at sending."""
+        if self._taking is Taking.NEXT:  # it has said nothing, or blank lines
             self.began = None
-            self.transport.close()  # it has never said anything
-            return
-        self.bounds.refuse("slow client")
-        if self._in_head and (self.cycle is None or self.cycle.response_complete):
-            self._refuse(408, "The request did not come in time.")
+            if not self.is_answering:
+                self.transport.close()
+        elif self._taking is Taking.HEAD:
+            self._refuse("slow client", 408, "The request did not come in time.")
         else:
+            self.bounds.refuse("slow client")
             self.transport.abort()
+
+    def _check_head(self) -> None:
+        """Refuse what no request may be, and stop reading there."""
+        most = self.bounds.max_header_bytes
+        hosts, codings = heads.hosts_and_codings(self.headers)
+        if self._head_bytes > most and heads.size(self.url, self.headers) > most:
+            self._refuse_head()
+        elif codings:
+            self._refuse("no HTTP", 501, "The only transfer coding that is taken is chunked.")
+        elif hosts != 1 and (hosts or self.parser.get_http_version() == "1.1"):
+            self._refuse("no HTTP", 400, "This is no valid HTTP request.")
+        elif len(self.pipeline) >= PIPELINED:
+            self.bounds.refuse("pipelined")
+            self.cycle.keep_alive = False
+            self.end()
+        if self.ending:
+            raise _StopReadingError
 
     def _may_be_refused(self) -> bool:
         """Not while others on this connection are to be answered first, nor if it asks how things are."""
-        free = self.cycle is None or self.cycle.response_complete
+        free = not self.is_answering
         return free and self.parser.get_method() != b"HEAD" and not _ALWAYS.match(self.url)
 
-    def _head_size(self) -> int:
-        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
-
     def _refuse_head(self) -> None:
-        self.bounds.refuse("head")
-        self._refuse(431, f"The head is too large: send at most {self.bounds.max_header_bytes} bytes.")
+        most = self.bounds.max_header_bytes
+        self._refuse("head", 431, f"The head is too large: send at most {most} bytes.")
 
-    def _refuse(self, status: int, detail: str) -> None:
-        """Answer, take nothing more, and close once the client has had time to read it."""
-        if self._cut_at is None and not self.transport.is_closing():
-            self._cut_at = time.monotonic() + LINGER
-            self._answer(status, detail)
+    def _refuse_request(self) -> None:
+        """Refuse what is one too many; if all of it has come, the connection stays."""
+        detail = "Too many requests are under way. Try again shortly."
+        whole = self._taking is Taking.NEXT
+        if whole and self.parser.should_keep_alive() and not self.bounds.closing:
+            self.bounds.refuse("requests")
+            self.transport.write(self._refusal(503, detail, close=False))
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+        else:
+            self._refuse("requests", 503, detail)
 
-    def _answer(self, status: int, detail: str) -> None:
-        title, request_id = _TITLES[status], request_id_of(self.headers or ())
-        problem = {"type": "about:blank", "title": title, "status": status, "detail": detail}
-        body = json.dumps({**problem, "request_id": request_id}, separators=(",", ":"))
-        close = self._cut_at is not None or self.bounds.closing or not self.parser.should_keep_alive()
-        head = [
-            f"HTTP/1.1 {status} {title}",
-            f"content-type: {MEDIA_TYPE}",
-            f"content-length: {len(body)}",
-            f"x-request-id: {request_id}",
-        ]
-        if status == 503:
-            head.append(f"retry-after: {self.bounds.retry_after}")
-        if close:
-            head.append("connection: close")
-        self.transport.write("\r\n".join((*head, "", body)).encode())
-        if close:
-            self.transport.close()
+    def _refuse(self, reason: str, status: int, detail: str) -> None:
+        """Take nothing more, answer when it is this one's turn, and close."""
+        if self.ending or self.transport.is_closing():
+            return
+        self.bounds.refuse(reason)
+        answered = self._taking is Taking.BODY and not self.dismiss()
+        self.end(b"" if answered else self._refusal(status, detail, close=True))
 
-    def _lingers(self) -> bool:
-        """Whether the connection, which is to be closed, is still being sent to."""
-        if self.began is None:
-            return False
-        if self._cut_at is None:
-            self._cut_at = time.monotonic() + LINGER
-        return True
+    def _refusal(self, status: int, detail: str, *, close: bool) -> bytes:
+        request_id = request_id_of(self.headers or ())
+        return refusal(status, detail, request_id, self.bounds.retry_after, close=close)

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, HTTPException, Query, Request, Response
-from fastapi.responses import FileResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
@@ -14,6 +13,7 @@ from sepal.bulk.formats import format_of
 from sepal.contracts import Contract
 from sepal.contracts.catalogue import pick
 from sepal.gateway import job_requests
+from sepal.gateway.downloads import Download
 from sepal.gateway.job_documents import JobDocument, JobPage, document, job_path
 from sepal.gateway.job_openapi import FILE_RESPONSES, submission
 from sepal.gateway.job_requests import Kind
@@ -267,7 +267,7 @@ def _file(record: Record, path: Path | None, ending: str) -> Response:
         raise HTTPException(404, f"Job {record.identity.id} has none.")
     form = "csv" if ending else format_of(record.stored)
     media_type = job_requests.MEDIA_TYPES[form or "csv"]
-    return FileResponse(path, media_type=media_type, headers=_attached(record, ending))
+    return Download(path, media_type=media_type, headers=_attached(record, ending))
 
 
 def _attached(record: Record, ending: str) -> dict[str, str]:

@@ -5,32 +5,36 @@ what follows such a head for the other protocol: the body would be lost, or read
 So the head is read once more, without the header that asks.
 """
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import httptools
 
-if TYPE_CHECKING:
-    from sepal.gateway.http_protocol import BoundedHttp
+
+class Parsing(Protocol):
+    """What is asked of a connection's protocol here."""
+
+    parser: httptools.HttpRequestParser
+    url: bytes
+    headers: list[tuple[bytes, bytes]]
 
 
-class PatientParser(httptools.HttpRequestParser):
-    """httptools's parser, put in the place of a protocol's own."""
-
-    def __init__(self, protocol: "BoundedHttp") -> None:
-        super().__init__(protocol)
-        self.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's has it
-        self._protocol = protocol
-
-    def feed_data(self, data: bytes) -> None:  # type: ignore[override]  # nothing else ever comes
-        """Read what has come; HttpParserError if it is no HTTP."""
+def feed(protocol: Parsing, data: bytes) -> None:
+    """Have its parser read what has come; HttpParserError if it is no HTTP."""
+    rest: bytes | memoryview = data
+    while True:
+        parser = protocol.parser
         try:
-            super().feed_data(data)
+            parser.feed_data(rest)
         except httptools.HttpParserUpgrade as asked:
-            if self.get_method() == b"CONNECT":
+            if parser.get_method() == b"CONNECT":
                 raise httptools.HttpParserError("this is no proxy") from asked
-            protocol = self._protocol
-            version = self.get_http_version().encode()
-            head = [b"%s %s HTTP/%s\r\n" % (self.get_method(), protocol.url, version)]
-            head += [b"%s: %s\r\n" % header for header in protocol.headers if header[0] != b"upgrade"]
-            protocol.parser = PatientParser(protocol)
-            protocol.parser.feed_data(b"".join((*head, b"\r\n", data[asked.args[0] :])))
+            rest = memoryview(rest)[asked.args[0] :]
+        else:
+            return
+        head = [
+            b"%s %s HTTP/%s\r\n" % (parser.get_method(), protocol.url, parser.get_http_version().encode())
+        ]
+        head += [b"%s: %s\r\n" % header for header in protocol.headers if header[0] != b"upgrade"]
+        protocol.parser = httptools.HttpRequestParser(protocol)
+        protocol.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's has it
+        protocol.parser.feed_data(b"".join((*head, b"\r\n")))
