@@ -18,6 +18,7 @@ from sepal.registry import Registry, Version
 from sepal.settings import Settings
 from tests.drafts import draft_of, small_pipeline
 from tests.ports import free_port
+from tests.redis_server import redis
 
 LEASE = 0.6
 
@@ -25,16 +26,9 @@ LEASE = 0.6
 @pytest.fixture(scope="session")
 def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A Redis server of its own."""
-    program = shutil.which("redis-server") or shutil.which("valkey-server")
-    if program is None:
-        pytest.skip("there is no redis-server on this machine: install Debian's package redis-server")
     port, folder = free_port(), tmp_path_factory.mktemp("redis")
-    command = [program, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", ""]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as server:
-        url = f"redis://127.0.0.1:{port}/0"
-        _wait_for(lambda: JobQueue(Settings(jobs_queue_url=url, data_dir=folder), "probe").check_room())
-        yield url
-        server.terminate()
+    with redis(folder, port):
+        yield f"redis://127.0.0.1:{port}/0"
 
 
 @pytest.fixture(scope="session")
