@@ -11,7 +11,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ import psutil
 
 from sepal.settings import Settings
 from tests.ports import free_port
+from tests.waiting import comes
 
 IRIS = {"SepalLengthCm": 5, "SepalWidthCm": 2, "PetalLengthCm": 3, "PetalWidthCm": 4}
 RIDE = {"PULocationID": 10, "DOLocationID": 50, "trip_distance": 40}
@@ -111,6 +112,31 @@ def place_in(folder: Path, **settings: object) -> Place:
     return Place(folder, {**place.environment, **changes})
 
 
+def lives(process: psutil.Process) -> bool:
+    """Whether a process runs; one that has ended and nobody asked after does not."""
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+@contextmanager
+def none_left(process: "subprocess.Popen[Any]") -> Iterator[None]:
+    """Whatever happens within, no process of a supervisor's is left after it."""
+    found: list[psutil.Process] = []
+    try:
+        yield
+    except BaseException:
+        if process.poll() is None:
+            found = psutil.Process(process.pid).children(recursive=True)
+        raise
+    finally:
+        for one in found:
+            with suppress(psutil.NoSuchProcess):
+                one.kill()
+        process.kill()
+
+
 @contextmanager
 def serving(
     place: Place,
@@ -147,8 +173,7 @@ def serving(
         reader.join(timeout=30)
         assert process.returncode == 0
         assert "Stopped.\n" in seen
-        _, alive = psutil.wait_procs(processes, timeout=5)
-        assert not [left for left in alive if left.status() != psutil.STATUS_ZOMBIE]
+        assert comes(lambda: not any(lives(one) for one in processes), within=5)
         for tier in ("GATEWAY", "MODEL_SERVER"):
             with socket.socket() as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -42,7 +42,7 @@ class MetricsServer(ThreadingMixIn, WSGIServer):
         self._since: dict[socket.socket, float] = {}
         self._lock = threading.Lock()
         super().__init__(address, _Handler)  # type: ignore[arg-type]  # an address of IPv6 has four parts
-        self.set_app(application)  # type: ignore[arg-type]  # a WSGI application, whose type is private
+        self.set_app(application)
 
     def server_bind(self) -> None:
         """Take the port, without asking the DNS for this machine's name."""
