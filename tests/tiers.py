@@ -122,19 +122,15 @@ def lives(process: psutil.Process) -> bool:
 
 @contextmanager
 def none_left(process: "subprocess.Popen[Any]") -> Iterator[None]:
-    """Whatever happens within, no process of a supervisor's is left after it."""
-    found: list[psutil.Process] = []
+    """Whatever fails within, no process of a supervisor's is left after it."""
     try:
         yield
-    except BaseException:
-        if process.poll() is None:
-            found = psutil.Process(process.pid).children(recursive=True)
-        raise
     finally:
+        found = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+        process.kill()  # first, or it would start others
         for one in found:
             with suppress(psutil.NoSuchProcess):
                 one.kill()
-        process.kill()
 
 
 @contextmanager

@@ -47,5 +47,5 @@ class Counts(MemoryStorage):
         """Drop the counts whose time is over."""
         self._swept, now = time.monotonic(), time.time()
         for key in [key for key, end in self.expirations.items() if end <= now]:
-            self.clear(key)
+            del self.storage[key], self.expirations[key]
         self._sweep_at = max(self._room, 2 * len(self.storage))
