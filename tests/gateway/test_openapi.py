@@ -1,7 +1,11 @@
 """What /docs and the OpenAPI document show."""
 
 import re
+from pathlib import Path
 
+import pytest
+
+from sepal.errors import ConfigurationError
 from sepal.gateway.app import create_app
 from sepal.settings import Settings
 from tests.gateway.conftest import FakeModelServer, call, gateway, settings_for
@@ -49,6 +53,23 @@ def test_every_schema_has_a_name_of_its_own_since_generated_clients_make_a_class
     titles = [schema.get("title", name) for name, schema in schemas.items()]
     assert len(set(titles)) == len(titles)
     assert not [name for name in schemas if "__" in name]  # so FastAPI tells two of one name apart
+
+
+CONTRACT = """
+from sepal.contracts import Contract, Features, Quantity, feature
+
+class {name}(Features):
+    size: float = feature(example=0.5, description="Its size.")
+
+contract = Contract(name="odd", features={name}, target=Quantity(column="y", unit="m", example=1.0))
+"""
+
+
+@pytest.mark.parametrize("name", ["Problem", "WrongValue"])
+def test_a_contract_can_not_take_the_place_of_an_errors_schema(tmp_path: Path, name: str) -> None:
+    (tmp_path / "odd.py").write_text(CONTRACT.format(name=name), encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=rf"The class {name} of .*odd\.py is named"):
+        create_app(Settings(contracts_path=(tmp_path,)))
 
 
 async def test_the_documentation_page_loads_nothing_from_elsewhere(model_server: FakeModelServer) -> None:

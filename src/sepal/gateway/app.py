@@ -18,7 +18,7 @@ from sepal.gateway.hardening import security_headers, with_cors
 from sepal.gateway.job_routes import job_routes
 from sepal.gateway.limits import Limits
 from sepal.gateway.observation import Observation, metrics_routes
-from sepal.gateway.openapi import describe_problems
+from sepal.gateway.openapi import check_names, describe_problems
 from sepal.gateway.prediction import make_predictor, prediction_path
 from sepal.gateway.prediction_routes import prediction_routes
 from sepal.gateway.protocols.all_routes import protocol_routes
@@ -44,6 +44,7 @@ def create_app(settings: Settings, log: Log | None = None) -> FastAPI:
     limits = Limits(settings)
     access = Access(settings, limits)
     contracts = load_contracts(settings.contracts_path, settings.models)
+    check_names(contracts.values())
     queues = {name: JobQueue(settings, name) for name in contracts}
     observation = Observation(settings, log)
     bounds = bounds_of(settings)

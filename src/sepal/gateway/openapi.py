@@ -1,11 +1,14 @@
 """What FastAPI does not say by itself in the OpenAPI document: our problem documents."""
 
+from collections.abc import Iterable
 from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI
 
-from sepal.gateway.problems import MEDIA_TYPE, Problem
+from sepal.contracts import Contract
+from sepal.errors import ConfigurationError
+from sepal.gateway.problems import MEDIA_TYPE, Problem, WrongValue
 from sepal.gateway.upstream import TOO_LATE
 
 _SCHEMAS = "#/components/schemas/"
@@ -35,6 +38,16 @@ def _example(status: int) -> dict[str, Any]:
         "detail": detail,
         "request_id": "5f2b…",
     }
+
+
+def check_names(contracts: Iterable[Contract]) -> None:
+    """ConfigurationError if a contract's class would take the place of an error's schema."""
+    for contract in contracts:
+        if contract.features.__name__ in (Problem.__name__, WrongValue.__name__):
+            raise ConfigurationError(
+                f"The class {contract.features.__name__} of {contract.source} is named like the gateway's "
+                "own schema of an error: give it another name."
+            )
 
 
 def describe_problems(app: FastAPI) -> None:
