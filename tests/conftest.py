@@ -23,7 +23,6 @@ SLOW = (
     "end_to_end/test_mlflow.py",
     "end_to_end/test_openapi_conformance.py",
     "end_to_end/test_trials.py",
-    "faults/test_faults.py",
     "model_training/test_mlflow_imports.py",
     "model_training/test_notebooks.py",
     "model_training/test_report_in_a_browser.py",

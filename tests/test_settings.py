@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from sepal.errors import ConfigurationError
 from sepal.settings import Settings, load_settings, misspelt
 from sepal.settings.settings import GROUPS
+from tests.environment import clean
 from tests.ports import free_port
 from tests.settings_table import lines
 
@@ -146,13 +147,8 @@ def test_a_variable_that_is_no_setting_is_told_with_the_one_that_may_be_meant(
 
 @pytest.mark.parametrize("tier", ["gateway", "model_server", "jobs"])
 def test_each_tier_logs_at_its_start_what_is_no_setting(tmp_path: Path, tier: str) -> None:
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("SEPAL_")},
-        "SEPAL_DATA_DIR": str(tmp_path),
-        "SEPAL_GATEWAY_PORT": str(free_port()),
-        "SEPAL_MODEL_SERVER_PORT": str(free_port()),
-        "SEPAL_MAX_ROW": "1",
-    }
+    ports = {f"{name}_port": free_port() for name in ("gateway", "model_server")}
+    environment = clean(data_dir=tmp_path, max_row=1, **ports)
     command = [sys.executable, "-m", f"sepal.{tier}"]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

@@ -40,7 +40,7 @@ def place(trained: Place, tmp_path: Path) -> Place:
 def test_a_killed_model_server_costs_503s_only_and_comes_back_by_itself(place: Place, whole: bool) -> None:
     with serving(place, "iris") as served:
         before = served.model_server()
-        answers, back = asyncio.run(_under_fire(served, before if whole else before[:1]))
+        answers, back = asyncio.run(_under_fire(served, before, before if whole else before[:1]))
         assert comes(lambda: not any(lives(process) for process in before)), "a worker is left behind"
         assert served.post("/iris/predict", IRIS)["output"] == "Iris-virginica"
     assert {answer.status for answer in answers} == {200, 503}
@@ -55,11 +55,11 @@ Answer = collections.namedtuple("Answer", "at status body seconds")
 
 
 async def _under_fire(
-    served: Served, killed: list[psutil.Process], rate: float = 50
+    served: Served, before: list[psutil.Process], killed: list[psutil.Process], rate: float = 50
 ) -> tuple[list[Answer], float]:
     """Steady requests, and a kill -9 once some are answered, until a hundred are answered again.
 
-    With the time at which the model server itself said that it was back.
+    With the time at which the next model server itself said that it was ready.
     """
     answers: list[Answer] = []
     back = float("inf")
@@ -71,7 +71,8 @@ async def _under_fire(
         answers.append(Answer(at, response.status, body, time.monotonic() - at))
 
     async def watch(session: aiohttp.ClientSession) -> float:
-        """Asks the model server, once it was killed."""
+        """Asks the model server, once nothing is left of the one before."""
+        await asyncio.to_thread(comes, lambda: not any(lives(process) for process in before))
         url = f"http://127.0.0.1:{served.place.environment['SEPAL_MODEL_SERVER_PORT']}/readyz"
         while True:
             with suppress(aiohttp.ClientError):
@@ -95,7 +96,6 @@ async def _under_fire(
             if watching is None and len(answers) > 2 * rate:
                 for process in killed:
                     process.kill()
-                await asyncio.to_thread(psutil.wait_procs, killed, LONG)
                 watching = tasks.create_task(watch(session))
             elif watching is not None and watching.done():
                 back = watching.result()

@@ -4,24 +4,20 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from sepal.telemetry import sharing
 from sepal.telemetry.exposition import Exposition
 from sepal.telemetry.metrics import Metrics
+from tests.samples import samples_in
+from tests.waiting import comes
 
 
 def samples(exposition: Exposition) -> dict[str, float]:
-    """By name, and the values of the labels."""
-    return {
-        " ".join((sample.name, *sample.labels.values())): sample.value
-        for family in text_string_to_metric_families(exposition.text().decode())
-        for sample in family.samples
-    }
+    """What it tells."""
+    return samples_in(exposition.text().decode())
 
 
 def counted(**counts: int) -> Metrics:
@@ -81,10 +77,7 @@ def test_what_a_process_counts_comes_to_the_others_by_itself(tmp_path: Path) -> 
     metrics = counted(a=1)
     one, two = Exposition(metrics, tmp_path), Exposition(counted(), tmp_path)
     metrics.instruments["sepal_requests_total"].add("a")  # type: ignore[union-attr]  # a counter
-    end = time.monotonic() + 10
-    while samples(two)["sepal_requests_total a"] != 2:
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    assert comes(lambda: samples(two)["sepal_requests_total a"] == 2)
     one.close()
     two.close()
 
