@@ -10,7 +10,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ import psutil
 from sepal.settings import Settings
 from tests.environment import clean
 from tests.ports import free_port
-from tests.waiting import LONG
+from tests.waiting import LONG, comes
 
 IRIS = {"SepalLengthCm": 5, "SepalWidthCm": 2, "PetalLengthCm": 3, "PetalWidthCm": 4}
 RIDE = {"PULocationID": 10, "DOLocationID": 50, "trip_distance": 40}
@@ -112,12 +112,32 @@ def place_in(folder: Path, **settings: object) -> Place:
     return Place(folder, ports | clean(data_dir=folder, **chosen))
 
 
-def kill(process: "subprocess.Popen[str]") -> None:
+def kill(process: "subprocess.Popen[Any]") -> None:
     """Leave nothing of a process that a test has not ended."""
     if process.poll() is None:
-        for child in [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]:
-            child.kill()
+        children = psutil.Process(process.pid).children(recursive=True)
+        process.kill()  # first, or it would start others
+        for child in children:
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
         process.wait()
+
+
+def lives(process: psutil.Process) -> bool:
+    """Whether a process runs; one that has ended and nobody asked after does not."""
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+@contextmanager
+def none_left(process: "subprocess.Popen[Any]") -> Iterator[None]:
+    """Whatever fails within, no process of a supervisor's is left after it."""
+    try:
+        yield
+    finally:
+        kill(process)
 
 
 @contextmanager
@@ -156,8 +176,7 @@ def serving(
         reader.join(timeout=LONG)
         assert process.returncode == 0
         assert "Stopped.\n" in seen
-        _, alive = psutil.wait_procs(processes, timeout=LONG)
-        assert not [left for left in alive if left.status() != psutil.STATUS_ZOMBIE]
+        assert comes(lambda: not any(lives(one) for one in processes))
         for tier in ("GATEWAY", "MODEL_SERVER"):
             with socket.socket() as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -27,7 +27,7 @@ from sepal.telemetry.tracing import LAST_SPANS
 from sepal.telemetry.writer import LineWriter
 from tests.gateway.conftest import IRIS, RIDE, FakeModelServer, call, gateway, settings_for
 from tests.gateway.metrics import samples
-from tests.gateway.test_draining import process
+from tests.gateway.processes import process
 from tests.ports import free_port
 from tests.telemetry.collector import collecting
 from tests.waiting import LONG, comes_async

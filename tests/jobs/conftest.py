@@ -19,6 +19,7 @@ from sepal.registry import Registry, Version
 from sepal.settings import Settings
 from tests.drafts import draft_of, small_pipeline
 from tests.ports import free_port
+from tests.redis_server import redis
 
 LEASE = 30.0
 """Seconds: more than a busy machine lets a thread wait."""
@@ -42,18 +43,9 @@ class Clock:
 @pytest.fixture(scope="session")
 def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A Redis server of its own."""
-    program = shutil.which("redis-server") or shutil.which("valkey-server")
-    if program is None:
-        pytest.skip("there is no redis-server on this machine: install Debian's package redis-server")
     port, folder = free_port(), tmp_path_factory.mktemp("redis")
-    command = [program, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", ""]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as server:
-        try:
-            url = f"redis://127.0.0.1:{port}/0"
-            _wait_for(lambda: JobQueue(Settings(jobs_queue_url=url, data_dir=folder), "probe").check_room())
-            yield url
-        finally:
-            server.terminate()
+    with redis(folder, port):
+        yield f"redis://127.0.0.1:{port}/0"
 
 
 @pytest.fixture(scope="session")
