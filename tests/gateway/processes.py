@@ -23,12 +23,7 @@ async def process(
 ) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
     """`python -m sepal.gateway`, or another program that runs it, once it is ready, and its URL."""
     port = free_port()
-    environment = {
-        **clean(),
-        "SEPAL_GATEWAY_PORT": str(port),
-        "SEPAL_MODEL_SERVER_URL": model_server.url,
-        **{f"SEPAL_{name.upper()}": str(value) for name, value in settings.items()},
-    }
+    environment = clean(gateway_port=port, model_server_url=model_server.url, **settings)
     started = await asyncio.create_subprocess_exec(
         sys.executable, *(program or ("-m", "sepal.gateway")), env=environment, stdout=stdout
     )
