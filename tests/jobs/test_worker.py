@@ -172,17 +172,21 @@ def test_an_output_that_another_run_is_writing_is_tried_again_so_often(
 ) -> None:
     flowers(tmp_path / "in.csv")
     output = tmp_path / "out.csv"
-    jobs = [
-        submit(queue, input=str(tmp_path / "in.csv"), output=str(output)).record.identity.id for _ in "ab"
-    ]
+
+    def job() -> str:
+        return submit(queue, input=str(tmp_path / "in.csv"), output=str(output)).record.identity.id
+
     with WorkFolder.open(work_folder_of(output), None, {}):  # type: ignore[arg-type]  # nothing is written
-        found = until_ended(worker, queue, jobs[0])
+        found = until_ended(worker, queue, job())
         assert found.state is State.failed
         assert found.end is not None
         assert "Another run is writing this output" in (found.end.error or "")
         assert found.lease is not None
         assert found.lease.attempt == 1 + jobs_settings.jobs_retries
-    assert until_ended(worker, queue, jobs[1]).state is State.done
+        following = job()
+        assert worker.turn()
+        assert queue.get(following).state is State.queued
+    assert until_ended(worker, queue, following).state is State.done
     assert any("again in 0.2 seconds" in line for line in said)
 
 
