@@ -11,6 +11,7 @@ from sepal.settings import Settings
 from tests.drafts import draft_of, small_pipeline
 
 SLOW = (
+    "bulk/test_score_million.py",
     "bulk/test_score_resumed.py",
     "bulk/test_spark.py",
     "bulk/test_work.py",
@@ -23,7 +24,7 @@ SLOW = (
     "end_to_end/test_mlflow.py",
     "end_to_end/test_openapi_conformance.py",
     "end_to_end/test_trials.py",
-    "faults/test_faults.py",
+    "gateway/test_fast_route_at_length.py",
     "model_training/test_mlflow_imports.py",
     "model_training/test_notebooks.py",
     "model_training/test_report_in_a_browser.py",

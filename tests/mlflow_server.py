@@ -2,7 +2,6 @@
 
 import importlib.util
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.ports import free_port
+
 needs_mlflow = pytest.mark.skipif(
     importlib.util.find_spec("mlflow") is None, reason="the extra mlflow is not installed"
 )
@@ -22,9 +23,7 @@ needs_mlflow = pytest.mark.skipif(
 @contextmanager
 def mlflow_server(folder: Path) -> Iterator[str]:
     """The URL of a server that is up, its data in the folder."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     with (folder / "server.log").open("w") as log:
         server = subprocess.Popen(
             [

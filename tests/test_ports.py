@@ -8,6 +8,7 @@ import pytest
 from sepal.errors import PortTakenError
 from sepal.ports import check_ports
 from sepal.settings import Settings
+from tests.ports import free_port
 
 
 @pytest.fixture
@@ -23,10 +24,7 @@ def taken() -> Iterator[int]:
 @pytest.fixture
 def free() -> tuple[int, int]:
     """Two ports on which nobody listens."""
-    with socket.socket() as one, socket.socket() as two:
-        one.bind(("127.0.0.1", 0))
-        two.bind(("127.0.0.1", 0))
-        return one.getsockname()[1], two.getsockname()[1]
+    return free_port(), free_port()
 
 
 def test_ports_that_are_free_are(free: tuple[int, int]) -> None:

@@ -12,6 +12,8 @@ from pydantic import ValidationError
 from sepal.errors import ConfigurationError
 from sepal.settings import Settings, load_settings, misspelt
 from sepal.settings.settings import GROUPS
+from sepal.supervisor import Tier
+from tests.environment import clean
 from tests.ports import free_port
 from tests.settings_table import lines
 
@@ -130,6 +132,20 @@ def test_the_model_server_is_found_by_its_url_or_by_host_and_port() -> None:
     assert url.upstream == "https://scorer.example/behind"
 
 
+def test_an_ipv6_address_stands_in_brackets_wherever_a_url_is_made_of_it(tmp_path: Path) -> None:
+    settings = Settings(gateway_host="::1", model_server_host="fd00::2")
+    assert settings.service_url == "http://[::1]:8000"
+    assert settings.upstream == "http://[fd00::2]:3000"
+    with_tls = Settings(
+        **{f"{tier}_host": "::1" for tier in ("gateway", "model_server")},
+        **{f"{tier}_tls_certificate": tmp_path for tier in ("gateway", "model_server")},
+    )
+    assert with_tls.service_url == "https://[::1]:8000"
+    assert with_tls.upstream == "https://[::1]:3000"
+    assert Tier("gateway", "sepal.gateway", "::1", 8000, "https").url == "https://[::1]:8000"
+    assert Tier("gateway", "sepal.gateway", "127.0.0.1", 8000).url == "http://127.0.0.1:8000"
+
+
 def test_a_variable_that_is_no_setting_is_told_with_the_one_that_may_be_meant(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -146,13 +162,8 @@ def test_a_variable_that_is_no_setting_is_told_with_the_one_that_may_be_meant(
 
 @pytest.mark.parametrize("tier", ["gateway", "model_server", "jobs"])
 def test_each_tier_logs_at_its_start_what_is_no_setting(tmp_path: Path, tier: str) -> None:
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("SEPAL_")},
-        "SEPAL_DATA_DIR": str(tmp_path),
-        "SEPAL_GATEWAY_PORT": str(free_port()),
-        "SEPAL_MODEL_SERVER_PORT": str(free_port()),
-        "SEPAL_MAX_ROW": "1",
-    }
+    ports = {f"{name}_port": free_port() for name in ("gateway", "model_server")}
+    environment = clean(data_dir=tmp_path, max_row=1, **ports)
     command = [sys.executable, "-m", f"sepal.{tier}"]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

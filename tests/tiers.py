@@ -1,7 +1,6 @@
 """Both tiers as a person runs them: `sepal train`, then `sepal serve`, on ports and data of their own."""
 
 import json
-import os
 import shutil
 import signal
 import socket
@@ -11,7 +10,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,9 @@ from typing import Any
 import psutil
 
 from sepal.settings import Settings
+from tests.environment import clean
 from tests.ports import free_port
+from tests.waiting import LONG, comes
 
 IRIS = {"SepalLengthCm": 5, "SepalWidthCm": 2, "PetalLengthCm": 3, "PetalWidthCm": 4}
 RIDE = {"PULocationID": 10, "DOLocationID": 50, "trip_distance": 40}
@@ -47,7 +48,7 @@ class Place:
             capture_output=True,
             text=True,
             check=check,
-            timeout=120,
+            timeout=280,  # a little less than a test has
         )
 
     def start(self, *arguments: str) -> "subprocess.Popen[str]":
@@ -97,18 +98,46 @@ class Served:
         ]
 
 
+PATIENT: dict[str, object] = {"connect_timeout": 10, "ready_cache": 0}
+"""Other tests keep the cores busy, and a status has no longer than connecting may take."""
+
+
 def place_in(folder: Path, **settings: object) -> Place:
-    """A data folder with the data that ships."""
+    """A data folder with the data that ships. A setting of None is left to its default, patience too."""
     folder.mkdir(parents=True, exist_ok=True)
     for file in _DATA.glob("*.csv"):
         shutil.copy(file, folder)
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("SEPAL_")},
-        "SEPAL_DATA_DIR": str(folder),
-    }
-    changes = {f"SEPAL_{name.upper()}": str(value) for name, value in settings.items()}
-    place = Place(folder, environment).beside()
-    return Place(folder, {**place.environment, **changes})
+    ports = Place(folder, {}).beside().environment
+    chosen = {name: value for name, value in {**PATIENT, **settings}.items() if value is not None}
+    return Place(folder, ports | clean(data_dir=folder, **chosen))
+
+
+def kill(process: "subprocess.Popen[Any]") -> None:
+    """Leave nothing of a process that a test has not ended."""
+    if process.poll() is None:
+        children = psutil.Process(process.pid).children(recursive=True)
+        process.kill()  # first, or it would start others
+        for child in children:
+            with suppress(psutil.NoSuchProcess):
+                child.kill()
+        process.wait()
+
+
+def lives(process: psutil.Process) -> bool:
+    """Whether a process runs; one that has ended and nobody asked after does not."""
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+@contextmanager
+def none_left(process: "subprocess.Popen[Any]") -> Iterator[None]:
+    """Whatever fails within, no process of a supervisor's is left after it."""
+    try:
+        yield
+    finally:
+        kill(process)
 
 
 @contextmanager
@@ -143,22 +172,15 @@ def serving(
         yield Served(place, url, process)
         processes = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
         process.send_signal(stop)
-        process.wait(timeout=30)
-        reader.join(timeout=30)
+        process.wait(timeout=LONG)
+        reader.join(timeout=LONG)
         assert process.returncode == 0
         assert "Stopped.\n" in seen
-        _, alive = psutil.wait_procs(processes, timeout=5)
-        assert not [left for left in alive if left.status() != psutil.STATUS_ZOMBIE]
+        assert comes(lambda: not any(lives(one) for one in processes))
         for tier in ("GATEWAY", "MODEL_SERVER"):
             with socket.socket() as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 probe.bind(("127.0.0.1", int(place.environment[f"SEPAL_{tier}_PORT"])))
     finally:
-        if process.poll() is None:
-            for child in [
-                *psutil.Process(process.pid).children(recursive=True),
-                psutil.Process(process.pid),
-            ]:
-                child.kill()
-            process.wait()
+        kill(process)
         reader.join()

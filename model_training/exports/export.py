@@ -15,7 +15,7 @@ from model_training.tables import Floats
 from sepal.contracts import Contract
 from sepal.errors import ArtefactError, DataError, NotFoundError, StorageError
 from sepal.registry import skops_format
-from sepal.registry.artefacts import pickled
+from sepal.registry.pickles import pickled
 from sepal.registry.versions import Version
 from sepal.scoring.proof import random_rows
 

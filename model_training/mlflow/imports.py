@@ -17,7 +17,7 @@ from model_training.pipelines.train import DEFAULT_SEED, fingerprint, split_rows
 from model_training.recipe import Recipe
 from model_training.tables import TrainingData
 from sepal.contracts import Contract, Labels
-from sepal.registry.artefacts import needed, pickled
+from sepal.registry.pickles import needed, pickled
 from sepal.registry.versions import Draft
 from sepal.scoring.adapters import NamedRegressor
 from sepal.scoring.proof import AGREES, compiled_agrees, dumped_evaluator, proof_rows

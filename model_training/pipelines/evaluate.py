@@ -29,8 +29,8 @@ def metrics(
     """
     if isinstance(target, Labels):
         return {
-            "accuracy": float(accuracy_score(y, pipeline.predict(X))),
-            "log_loss": float(log_loss(y, pipeline.predict_proba(X), labels=pipeline.classes_)),
+            "accuracy": float(accuracy_score(y, answered(pipeline, X))),
+            "log_loss": float(log_loss(y, probabilities(pipeline, X), labels=sorted(target.names))),
         }
     predicted = pipeline.predict(X)
     return {
@@ -45,11 +45,11 @@ def losses(
 ) -> Losses:
     """What each row adds to the metrics of `metrics`, which are the means of these, or their roots."""
     if isinstance(target, Labels):
-        probabilities = pipeline.predict_proba(X)
-        true = probabilities[np.arange(len(y)), np.searchsorted(pipeline.classes_, y)]
-        smallest = np.finfo(probabilities.dtype).eps  # as scikit-learn's log_loss has it
+        found = probabilities(pipeline, X)
+        true = found[np.arange(len(y)), np.searchsorted(sorted(target.names), y)]
+        smallest = np.finfo(found.dtype).eps  # as scikit-learn's log_loss has it
         return {
-            "accuracy": (pipeline.predict(X) == y).astype(np.float64),
+            "accuracy": (answered(pipeline, X) == y).astype(np.float64),
             "log_loss": -np.log(np.clip(true, smallest, 1)),
         }
     off = pipeline.predict(X) - y
@@ -58,5 +58,17 @@ def losses(
 
 def confusion(target: Labels, pipeline: Pipeline, X: Floats, y: npt.NDArray[Any]) -> dict[str, Any]:
     """How often each label was answered for each: `counts[true][answered]`, in the order of `labels`."""
-    counts = confusion_matrix(y, pipeline.predict(X), labels=list(target.names))
+    counts = confusion_matrix(y, answered(pipeline, X), labels=list(target.names))
     return {"labels": list(target.names), "counts": counts.tolist()}
+
+
+def answered(pipeline: Pipeline, X: Floats) -> npt.NDArray[np.str_]:
+    """Each row's label, (n_rows,): text, though the pipeline may have been fitted on numbers."""
+    return np.asarray(pipeline.predict(X)).astype(np.str_)
+
+
+def probabilities(pipeline: Pipeline, X: Floats) -> Floats:
+    """Each label's probability, (n_rows, n_labels), in the order of the labels as sorted text."""
+    order = np.argsort([str(label) for label in pipeline.classes_])
+    found: Floats = np.asarray(pipeline.predict_proba(X))
+    return found[:, order]

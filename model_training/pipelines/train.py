@@ -19,7 +19,7 @@ from model_training.pipelines.gate import Champion, HeldOut, judge
 from model_training.recipe import Recipe
 from model_training.tables import TrainingData
 from sepal.contracts import Contract, Labels
-from sepal.errors import DataError, NotFoundError
+from sepal.errors import ConfigurationError, DataError, NotFoundError
 from sepal.registry.versions import Draft, Version
 from sepal.scoring.proof import AGREES, compiled_agrees, dumped_evaluator
 
@@ -65,7 +65,7 @@ def train(
     the same metrics and fingerprint.
 
     Raises NotFoundError for a file or algorithm that is not there, DataError for a file
-    that can't be used.
+    that can't be used, ConfigurationError for a recipe that reads labels as anything but text.
     """
     check_rules(recipe.gate, contract.target)
     algorithm = algorithm or recipe.default_algorithm
@@ -108,6 +108,12 @@ def _check_labels(contract: Contract, rows: TrainingData, data: Path) -> None:
     """Refuse data from which a label can't be learned and tested."""
     if not isinstance(contract.target, Labels):
         return
+    if len(rows.y) and not isinstance(first := rows.y[0], str):
+        raise ConfigurationError(
+            f"The recipe of {contract.name!r} reads the labels of {data} as {type(first).__name__}, such "
+            f"as {first}. Its read must give them as text, as the contract has them: "
+            f"{', '.join(contract.target.names)}."
+        )
     for label in contract.target.names:
         if (count := int((rows.y == label).sum())) < 2:
             raise DataError(

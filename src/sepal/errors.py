@@ -8,6 +8,7 @@ SepalError
 │   └── NoChampionError       a model of which no version answers
 ├── DataError                 a file whose columns or rows can't be used
 │   ├── TooManyRejectedError  more rejected rows than were allowed
+│   ├── SourceAwayError       a file whose place does not answer just now
 │   └── ResumeError           another input, version or order than the run began with
 ├── OutputBusyError           another run is writing the same output
 ├── StorageError              a disk that is full, or can't be written
@@ -36,6 +37,7 @@ SepalError
 ├── OverloadedError           more work than can be taken on
 ├── ServiceError              the service did not answer its client, or not well
 │   ├── RequestRefusedError   it refused what was asked, such as wrong rows
+│   │   ├── TooLargeError          more bytes or rows than it takes at once
 │   │   ├── ModelNotServedError    a model that it does not have
 │   │   └── AccessDeniedError      no credentials, or not enough of them
 │   ├── ServiceAwayError      away, overloaded or limiting, however often it was tried
@@ -98,6 +100,14 @@ class TooManyRejectedError(DataError):
     """More rows of a file are rejected than were allowed."""
 
     exit_code = 9
+
+
+class SourceAwayError(DataError):
+    """A file whose place, such as a store of objects, does not answer just now."""
+
+    status = 503
+    title = "Source unavailable"
+    exit_code = 18
 
 
 class ResumeError(DataError):
@@ -304,6 +314,13 @@ class RequestRefusedError(ServiceError):
     status = 422
     title = "Request refused"
     exit_code = 5
+
+
+class TooLargeError(RequestRefusedError):
+    """More bytes or rows than the service takes in one request."""
+
+    status = 413
+    title = "Request too large"
 
 
 class ModelNotServedError(RequestRefusedError):

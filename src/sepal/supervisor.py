@@ -1,6 +1,7 @@
 """Runs both tiers, and a worker if asked for: starts them, restarts what dies, stops them cleanly."""
 
 import asyncio
+import http.client
 import json
 import os
 import signal
@@ -15,15 +16,21 @@ from dataclasses import dataclass
 from typing import Any
 
 from sepal.contracts import Contract
+from sepal.draining import HURRY
 from sepal.errors import ConfigurationError
 from sepal.ports import check_ports, fault
 from sepal.settings import Settings
+from sepal.settings.urls import base_url
 from sepal.tls import check_server_files, upstream_context
 
 _POLL = 0.1
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 """Seconds between a tier's death and its restart: doubled each time that it did not run for a while."""
 _STABLE = 5.0
+_ORPHANS = 5.0
+"""Seconds in which the workers of a process that was killed end by themselves, or are killed too."""
+_LINGER = 1.0
+"""The same at the stop: whoever ends cleanly has waited for its workers, and leaves next to nothing."""
 _KILL_AFTER = 8.0
 """Seconds beyond its stop timeout after which a tier is killed: for its last connections, log and spans."""
 
@@ -41,7 +48,7 @@ class Tier:
     @property
     def url(self) -> str:
         """Where it listens."""
-        return f"{self.scheme}://{self.host}:{self.port}"
+        return base_url(self.scheme, self.host, self.port)
 
 
 class Supervisor:
@@ -63,7 +70,7 @@ class Supervisor:
         self._contracts = contracts
         self._tell = say
         self._environment = {**os.environ, "SEPAL_MODELS": ",".join(contracts)}
-        self._hurry = False
+        self._hurry = asyncio.Event()
         self._misset: Tier | None = None
         self._gateway = Tier(
             "gateway",
@@ -97,7 +104,7 @@ class Supervisor:
         stop_gateway, stop_model_server = asyncio.Event(), asyncio.Event()
 
         def hurry() -> None:
-            self._hurry = True
+            self._hurry.set()
             stop_gateway.set()
 
         asyncio.get_running_loop().add_signal_handler(signal.SIGINT, hurry)
@@ -122,21 +129,37 @@ class Supervisor:
         now = asyncio.get_running_loop().time
         while not stop.is_set():
             started = now()
-            process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", tier.module, env=self._environment_of(tier), start_new_session=True
-            )
-            if not await _comes_before(stop, process.wait()):
-                await self._stop(tier, process)
+            code = await self._run(tier, stop)
+            if stop.is_set():
                 return
-            if first and process.returncode == ConfigurationError.exit_code:
+            if first and code == ConfigurationError.exit_code:
                 self._misset = tier
                 give_up()
                 return
-            first = False
             pause = _FIRST_PAUSE if now() - started > _STABLE else min(2 * pause, _LONGEST_PAUSE)
-            self._say(f"The {tier.name} ended with code {process.returncode}; starting it again.")
+            if code is not None:
+                first = False
+                self._say(f"The {tier.name} ended with code {code}; starting it again.")
             await _comes_before(stop, asyncio.sleep(pause))
             await _comes_before(stop, _until_free(tier))
+
+    async def _run(self, tier: Tier, stop: asyncio.Event) -> int | None:
+        """One process of a tier, from its start to its end or the stop; its code, None without a start."""
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", tier.module, env=self._environment_of(tier), start_new_session=True
+            )
+        except OSError as error:
+            self._say(f"The {tier.name} can't be started ({error.strerror}); trying again.")
+            return None
+        ended = False
+        try:
+            ended = await _comes_before(stop, process.wait())
+        finally:  # whatever has happened here, nothing is left that nobody looks after
+            if process.returncode is None:
+                await self._stop(tier, process)
+            await _end_orphans(process.pid, tier if ended else None, stop)
+        return process.returncode
 
     def _environment_of(self, tier: Tier) -> dict[str, str]:
         if tier is self._gateway:
@@ -144,18 +167,23 @@ class Supervisor:
         return {**self._environment, "SEPAL_DRAIN_DELAY": "0"}  # its one client is the gateway here
 
     async def _stop(self, tier: Tier, process: asyncio.subprocess.Process) -> None:
-        # One that does not listen yet has no delay, and would tell of a SIGINT by a traceback.
-        hurry = self._hurry and tier is self._gateway and await asyncio.to_thread(_listens, tier)
-        with suppress(ProcessLookupError):
-            process.send_signal(signal.SIGINT if hurry else signal.SIGTERM)
+        _send(process, signal.SIGTERM)
+        hurrying = asyncio.create_task(self._hurry_on(tier, process))
         seconds = self._settings.drain_delay + self._settings.stop_timeout + _KILL_AFTER
         try:
             await asyncio.wait_for(process.wait(), seconds)
         except TimeoutError:
             self._say(f"The {tier.name} does not stop; killing it.")
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+            _kill_session(process.pid)
             await process.wait()
+        finally:
+            hurrying.cancel()
+
+    async def _hurry_on(self, tier: Tier, process: asyncio.subprocess.Process) -> None:
+        """Spare the gateway its delay once a person waits, be it later than the stop."""
+        if tier is self._gateway:
+            await self._hurry.wait()
+            _send(process, HURRY)
 
     async def _announce(self) -> None:
         """Say when every model answers; or, once the model server is up, which does not and why."""
@@ -206,10 +234,45 @@ class Supervisor:
 async def _comes_before(stop: asyncio.Event, awaited: Awaitable[object]) -> bool:
     """Wait for either; whether the awaited came, and not only the stop."""
     tasks = asyncio.ensure_future(awaited), asyncio.create_task(stop.wait())
-    done, pending = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    for task in pending:
-        task.cancel()
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
     return tasks[0] in done
+
+
+def _send(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        process.send_signal(number)
+
+
+async def _end_orphans(process: int, tier: Tier | None, stop: asyncio.Event) -> None:
+    """See to it that nothing is left of the session of a process that has ended.
+
+    Its workers end by themselves, or are killed. If it was killed and is to be followed by
+    another of its `tier`, they may go on with what is under way once they let go of the port.
+    """
+    now = asyncio.get_running_loop().time
+    late = now() + (_ORPHANS if tier else _LINGER)
+    while now() < late and _session_lives(process):
+        if tier and tier.port and not stop.is_set() and not fault(tier.host, tier.port):
+            return
+        await asyncio.sleep(_POLL)
+    _kill_session(process)
+
+
+def _session_lives(process: int) -> bool:
+    try:
+        os.killpg(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _kill_session(process: int) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process, signal.SIGKILL)
 
 
 def _listens(tier: Tier) -> bool:
@@ -229,9 +292,10 @@ def _get(url: str, context: ssl.SSLContext) -> tuple[int, dict[str, Any]]:
     """Status and JSON object at a URL; status 0 if nobody answers."""
     try:
         with urllib.request.urlopen(url, timeout=5, context=context) as response:  # noqa: S310 (our own tiers)
-            return response.status, json.load(response)
+            told = json.load(response)
+            return response.status, told if isinstance(told, dict) else {}
     except urllib.error.HTTPError as error:
         with error:
             return error.code, {}
-    except (OSError, ValueError):
+    except (OSError, ValueError, http.client.HTTPException):  # the last if a tier dies while it answers
         return 0, {}

@@ -3,6 +3,7 @@
 import json
 import time
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key as generate_rsa
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
+from sepal.access import key_ring, tokens
 from sepal.access.keys import KeyFile
 
 ISSUER, AUDIENCE = "https://issuer.example", "sepal"
@@ -55,6 +57,45 @@ class Issuer:
         key = self.ec if algorithm.startswith("ES") else self.rsa
         name = {"kid": "ec" if algorithm.startswith("ES") else "rsa"}
         return jwt.encode(self.claims(**changes), key, algorithm, headers={**name, **(headers or {})})
+
+
+@dataclass
+class Clock:
+    """What the time is to those who verify keys and tokens: the real one, and what the test adds."""
+
+    ahead: float = 0.0
+
+    def time(self) -> float:
+        return time.time() + self.ahead
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.ahead
+
+    def of_day(self) -> type[datetime]:
+        """Stands in for `datetime`."""
+        clock = self
+
+        class Ahead(datetime):
+            @classmethod
+            def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+                return datetime.now(tz) + timedelta(seconds=clock.ahead)
+
+        return Ahead
+
+    @classmethod
+    def put_in(cls, monkeypatch: pytest.MonkeyPatch) -> "Clock":
+        """A clock that a test can put forward, so that it need not wait."""
+        clock = cls()
+        for module in (key_ring, tokens):
+            monkeypatch.setattr(module, "time", clock)
+        for module in (key_ring, jwt.api_jwt):
+            monkeypatch.setattr(module, "datetime", clock.of_day())
+        return clock
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock.put_in(monkeypatch)
 
 
 @pytest.fixture(scope="session")

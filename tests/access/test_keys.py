@@ -24,6 +24,7 @@ from sepal.errors import (
     NotFoundError,
     StorageError,
 )
+from tests.access.conftest import Clock
 
 PREDICT = (Scope.predict,)
 
@@ -107,18 +108,29 @@ def test_the_dummy_that_unknown_ids_are_compared_with_lets_nobody_in(
 
 
 def test_a_revoked_key_and_an_expired_one_are_refused_and_say_so_to_their_owner_alone(
-    key_file: KeyFile, ring: KeyRing
+    key_file: KeyFile, ring: KeyRing, clock: Clock
 ) -> None:
     key, revoked = key_file.create("shop", PREDICT)
-    _, expired = key_file.create("guest", PREDICT, lasts=timedelta(seconds=0.2))
+    _, expired = key_file.create("guest", PREDICT, lasts=timedelta(hours=1))
     ring.verify(revoked.encode())
     ring.verify(expired.encode())
     first = key_file.revoke(key.id)
     assert key_file.revoke(key.id) == first, "the time of the first revocation stays"
-    time.sleep(0.25)  # the key's own life, not a wait for something to happen
+    clock.ahead = 3601
     assert f"{key.id} is revoked" in refusal(ring.verify, revoked.encode())
     assert "is expired" in refusal(ring.verify, expired.encode())
     assert "not known" in refusal(ring.verify, revoked[:-64].encode() + b"0" * 64)
+
+
+def test_a_revoked_key_lets_nobody_in_two_seconds_later(
+    key_file: KeyFile, path: Path, clock: Clock
+) -> None:
+    key, text = key_file.create("shop", PREDICT)
+    ring = KeyRing(path, None)
+    ring.verify(text.encode())
+    key_file.revoke(key.id)
+    clock.ahead = 2
+    assert f"{key.id} is revoked" in refusal(ring.verify, text.encode())
 
 
 def test_revoking_a_key_that_is_not_there_says_where_to_look(key_file: KeyFile) -> None:

@@ -2,17 +2,23 @@
 
 import csv
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import chdir, redirect_stderr
 from dataclasses import dataclass, field
+from io import StringIO
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import polars as pl
+import pytest
 from numpy.typing import NDArray
 
+from sepal.cli.commands import main
 from sepal.contracts.iris import contract as iris
 
 MAIN = "from sepal.cli import main; main()"
@@ -56,16 +62,34 @@ class Place:
 
     def fails(self, *arguments: object, code: int, **more: Any) -> str:  # noqa: ANN401
         """What `sepal score` says when it fails with this exit code: of Sepal's own errors one line."""
-        told = self.score(*arguments, code=code, **more).stderr
-        if code != 2:
-            assert told.startswith("Error: ")
-            assert told.count("\n") == 1
-        return " ".join(told.replace("│", " ").split())
+        return _checked(self.score(*arguments, code=code, **more).stderr, code)
+
+    def fails_here(self, *arguments: object, code: int, cwd: Path | None = None) -> str:
+        """What `fails` gives, without the second that a process of its own takes to start."""
+        err, argv = StringIO(), ["-c", "score", *map(str, arguments)]
+        with (
+            patch.dict(os.environ, self.environment, clear=True),
+            patch.object(sys, "argv", argv),
+            chdir(cwd or Path.cwd()),
+            redirect_stderr(err),
+            pytest.raises(SystemExit) as ended,
+        ):
+            main()
+        assert ended.value.code == code, err.getvalue()
+        return _checked(err.getvalue(), code)
 
     def with_settings(self, **settings: object) -> "Place":
         """The same place under other settings."""
         changes = {f"SEPAL_{name.upper()}": str(value) for name, value in settings.items()}
         return Place({**self.environment, **changes}, self.pipelines)
+
+
+def _checked(told: str, code: int) -> str:
+    """What was told on standard error, which of Sepal's own errors is one line."""
+    if code != 2:
+        assert told.startswith("Error: ")
+        assert told.count("\n") == 1
+    return " ".join(told.replace("│", " ").split())
 
 
 def manifest_of(output: Path) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from types import FrameType
 from typing import Any
 
 from sepal import durable
-from sepal.bulk import work as work_module
+from sepal.bulk import journal, locking, work
 from sepal.bulk.outputs import OUTPUT, REJECTED, Output, Segment
 from sepal.bulk.places import beside, folder_of
 from sepal.bulk.rows import Done, Position
@@ -21,6 +21,8 @@ from sepal.bulk.work import Entry, WorkFolder
 
 PLAN: dict[str, Any] = {"version": "log_reg_1", "input files": [{"path": "a.csv", "bytes": 7}]}
 N_CHUNKS = 3
+
+_TRACED = [module.__file__ for module in (work, journal, locking, durable)]
 
 
 def entry(number: int) -> Entry:
@@ -44,13 +46,13 @@ def output_of(kind: str) -> Output:
 
 def make(output: Path, kind: str) -> None:
     """Make an output, or go on where an earlier run was killed."""
-    with WorkFolder.open(folder_of(output), output_of(kind), PLAN) as work:
-        if work.finished is None:
-            for number in range(len(work.entries), N_CHUNKS):
-                work.commit(entry(number), segments(number, kind))
-            work.finish({"rows": N_CHUNKS})
-        work.publish(output)
-        work.remove()
+    with WorkFolder.open(folder_of(output), output_of(kind), PLAN) as opened:
+        if opened.finished is None:
+            for number in range(len(opened.entries), N_CHUNKS):
+                opened.commit(entry(number), segments(number, kind))
+            opened.finish({"rows": N_CHUNKS})
+        opened.publish(output)
+        opened.remove()
 
 
 def contents(folder: Path) -> dict[str, str]:
@@ -82,7 +84,7 @@ def _make_killed_at(line: int, output: Path, kind: str) -> bool:
 
         def count(frame: FrameType, event: str, argument: object) -> Any:  # noqa: ANN401 (a trace function)
             nonlocal left
-            if frame.f_code.co_filename not in (work_module.__file__, durable.__file__):
+            if frame.f_code.co_filename not in _TRACED:
                 return None
             if event == "line":
                 left -= 1

@@ -5,14 +5,11 @@ import gzip
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 import pytest
 
-from sepal.contracts.iris import contract as iris
 from tests.bulk.command import (
     HEADER,
     Place,
@@ -22,55 +19,16 @@ from tests.bulk.command import (
     quarantine_of,
     random_irises,
 )
+from tests.bulk.outputs import LABELS, check, check_run, read, write
 
-LABELS = iris.target.names  # type: ignore[union-attr]  # it is one of labels
 ROW = "5.1,3.5,1.4,0.2"
-
-
-def write(frame: pl.DataFrame, path: Path) -> None:
-    """By the file's name."""
-    match path.suffixes:
-        case [".parquet"]:
-            frame.write_parquet(path, row_group_size=7_000)
-        case [".jsonl"]:
-            frame.write_ndjson(path)
-        case [".csv"]:
-            frame.write_csv(path)
-        case [".csv", ".gz"]:
-            path.write_bytes(gzip.compress(frame.write_csv().encode()))
-        case [".jsonl", ".zst"]:
-            path.write_bytes(pa.compress(frame.write_ndjson().encode(), codec="zstd", asbytes=True))
-        case [".csv", ".zst"]:
-            path.write_bytes(pa.compress(frame.write_csv().encode(), codec="zstd", asbytes=True))
-
-
-def read(path: Path) -> pl.DataFrame:
-    """By the file's name."""
-    suffixes = path.suffixes
-    if ".parquet" in suffixes:
-        return pl.read_parquet(path)
-    content = path.read_bytes()
-    if ".gz" in suffixes:
-        content = gzip.decompress(content)
-    if ".zst" in suffixes:
-        content = pa.CompressedInputStream(pa.BufferReader(content), "zstd").read()
-    return pl.read_ndjson(content) if ".jsonl" in suffixes else pl.read_csv(content)
-
-
-def check(scored: pl.DataFrame, rows: Any, pipeline: Any) -> None:  # noqa: ANN401
-    """Whether labels are the pipeline's own, and probabilities within 1e-12."""
-    assert scored["prediction"].cast(pl.String).to_numpy().tolist() == pipeline.predict(rows).tolist()
-    wanted = pipeline.predict_proba(rows)
-    for label in LABELS:
-        found = scored[f"probability_{label}"].to_numpy()
-        assert np.abs(found - wanted[:, list(pipeline.classes_).index(label)]).max() <= 1e-12
 
 
 @pytest.mark.parametrize(
     ("source", "target", "n_rows"),
     [
-        ("in.csv", "out.csv", 1_000_000),
-        ("in.parquet", "out.parquet", 1_000_000),
+        ("in.csv", "out.csv", 200_000),
+        ("in.parquet", "out.parquet", 200_000),
         ("in.csv.gz", "out.csv.zst", 60_000),
         ("in.csv.zst", "out.jsonl.gz", 60_000),
         ("in.jsonl", "out.jsonl", 60_000),
@@ -81,18 +39,7 @@ def check(scored: pl.DataFrame, rows: Any, pipeline: Any) -> None:  # noqa: ANN4
 def test_the_output_is_what_the_pipeline_predicts_row_by_row(
     place: Place, tmp_path: Path, source: str, target: str, n_rows: int
 ) -> None:
-    rows = random_irises(n_rows)
-    write(frame_of(rows), tmp_path / source)
-    place.score("iris", tmp_path / source, tmp_path / target, "--proba")
-    scored = read(tmp_path / target)
-    assert scored.columns == ["prediction", *(f"probability_{label}" for label in LABELS), "model_version"]
-    check(scored, rows, place.pipelines["log_reg_1"])
-    assert set(scored["model_version"].cast(pl.String)) == {"log_reg_1"}
-    told = manifest_of(tmp_path / target)
-    assert told["rows"] == {"read": n_rows, "scored": n_rows, "rejected": 0}
-    counts = scored["prediction"].cast(pl.String).value_counts().iter_rows()
-    assert {label: count for label, count in told["predictions"].items() if count} == dict(counts)
-    assert left_over(tmp_path) == []
+    check_run(place, tmp_path / source, tmp_path / target, n_rows)
 
 
 def test_csv_and_parquet_have_the_same_doubles(place: Place, tmp_path: Path) -> None:
@@ -424,7 +371,7 @@ def test_a_wrong_header_is_told_before_the_first_row(
     place: Place, tmp_path: Path, content: bytes, told: str
 ) -> None:
     (tmp_path / "in.csv").write_bytes(content)
-    message = place.fails("iris", tmp_path / "in.csv", tmp_path / "out.csv", code=5)
+    message = place.fails_here("iris", tmp_path / "in.csv", tmp_path / "out.csv", code=5)
     assert re.search(told, message), message
     assert len(message) < 2000
     assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]
@@ -598,6 +545,7 @@ def test_more_rejected_rows_than_allowed_stop_the_run_with_nothing_published(
         (["--delimiter", ";;"], "--delimiter ';;'"),
         (["--encoding", "klingon"], "--encoding 'klingon': there is no encoding 'klingon'; try utf-8"),
         (["--encoding", "hex"], "there is no encoding 'hex'"),
+        (["--encoding", "idna"], "there is no encoding 'idna'"),
         (["--format", "xlsx"], "--format 'xlsx': Input should be 'csv', 'jsonl' or 'parquet'"),
         (["--input-format", "xlsx"], "--input-format 'xlsx'"),
         (["--partition-by", "year"], "only Parquet can be partitioned: give --format parquet"),
@@ -608,6 +556,7 @@ def test_more_rejected_rows_than_allowed_stop_the_run_with_nothing_published(
         (["--prediction-name", ""], "--prediction-name ''"),
         (["--sample", "0"], "--sample"),
         (["--workers", "0"], "--workers"),
+        (["--workers", "2", "--engine", "spark"], "--workers is for --engine local"),
         (["--nonsense"], "No such option"),
     ],
 )
@@ -615,7 +564,7 @@ def test_a_wrong_option_is_told_by_its_name_with_exit_code_2(
     place: Place, tmp_path: Path, options: list[str], told: str
 ) -> None:
     (tmp_path / "in.csv").write_text(text_of(1))
-    message = place.fails("iris", tmp_path / "in.csv", tmp_path / "out.csv", *options, code=2)
+    message = place.fails_here("iris", tmp_path / "in.csv", tmp_path / "out.csv", *options, code=2)
     assert told in message
     assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]
 
@@ -673,6 +622,12 @@ def test_an_output_that_does_not_tell_its_format_is_asked_for_it(place: Place, t
             "year, month, day where the contract has a time",
         ),
         (["ride_duration", "r.csv", "out.csv", "--proba"], 5, "no probabilities"),
+        (
+            ["iris", "in.csv", "out.csv", "--proba", "--row-id", "probability_Iris-setosa"],
+            5,
+            "Two columns of the output would be 'probability_Iris-setosa'",
+        ),
+        (["iris", "in.csv", "out.csv", "--encoding", "utf-16"], 5, "in.csv is not in utf-16"),
         (["iris", "in.csv", "out.csv", "--memory", "1MB"], 3, "SEPAL_BULK_MEMORY"),
         (["iris", "http://x/in.csv", "out.csv"], 5, "http://x/in.csv is no address that can be read"),
         (["iris", "in.csv", "in.csv/out.csv"], 12, "can't be written: Not a directory"),
@@ -691,10 +646,27 @@ def test_every_failure_has_its_exit_code_and_one_line_that_says_what_to_do(
     (tmp_path / "folder").mkdir()
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "precious.txt").write_text("precious")
-    message = place.fails(*arguments, code=code, cwd=tmp_path)
+    message = place.fails_here(*arguments, code=code, cwd=tmp_path)
     assert told in message, message
     assert (tmp_path / "full" / "precious.txt").read_text() == "precious"
     assert (tmp_path / "in.csv").read_text() == text_of(2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (["in.csv", "out.csv"], 5, "Columns found: a, b."),
+        (["in.csv", "out.csv", "--encoding", "klingon"], 2, "there is no encoding 'klingon'"),
+        (["nowhere.csv", "out.csv"], 4, "There is no file at nowhere.csv"),
+    ],
+)
+def test_a_process_ends_as_the_command_does(
+    place: Place, tmp_path: Path, arguments: list[str], code: int, told: str
+) -> None:
+    (tmp_path / "in.csv").write_text("a,b\n1,2\n")
+    message = place.fails("iris", *arguments, code=code, cwd=tmp_path)
+    assert told in message
+    assert message == place.fails_here("iris", *arguments, code=code, cwd=tmp_path)
 
 
 def test_several_files_are_all_checked_before_the_first_row(place: Place, tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,8 @@ import pyarrow.fs as fs
 import pytest
 
 from tests.bulk.command import HEADER, Place, frame_of, left_over, manifest_of, random_irises
+from tests.ports import free_port
+from tests.waiting import comes
 
 
 @dataclass
@@ -42,11 +43,14 @@ class Store:
         return sorted(info.path for info in infos if info.type == fs.FileType.File)
 
 
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 @pytest.fixture(scope="module")
 def store() -> Iterator[Store]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     server = subprocess.Popen(
         [sys.executable, "-W", "ignore", "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
         stdout=subprocess.DEVNULL,
@@ -62,11 +66,7 @@ def store() -> Iterator[Store]:
             region="us-east-1",
             allow_bucket_creation=True,
         )
-        for _ in range(300):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.1)
+        assert comes(lambda: _listens(port))
         files.create_dir("bucket")
         yield Store(endpoint, files)
     finally:

@@ -5,7 +5,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -22,9 +21,9 @@ from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 
 from sepal.bulk.job import Job
+from sepal.bulk.locking import locked
 from sepal.bulk.places import folder_of
 from sepal.bulk.run import run as run_here
-from sepal.bulk.work import locked
 from sepal.contracts import Contract
 from sepal.contracts.catalogue import load_contracts
 from sepal.contracts.iris import contract as iris
@@ -42,6 +41,7 @@ from sepal.scoring.evaluators import compiled_classifier
 from sepal.scoring.proof import random_rows
 from sepal.settings import Settings
 from tests.drafts import draft_of, small_pipeline
+from tests.ports import free_port
 
 MISSING = " and ".join(
     [name for name in ("pyspark", "pandas") if find_spec(name) is None]
@@ -351,9 +351,7 @@ class Cluster:
         self._home = Path(pyspark.__file__).parent
         self._folder = folder
         self._processes: list[subprocess.Popen[bytes]] = []
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = str(probe.getsockname()[1])
+        port = str(free_port())
         self.url = f"spark://127.0.0.1:{port}"
         self._start("master.Master", "--host", "127.0.0.1", "--port", port, "--webui-port", "0")
 

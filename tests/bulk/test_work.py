@@ -214,3 +214,21 @@ def test_a_place_that_can_not_be_written_is_told(tmp_path: Path) -> None:
         opened(tmp_path / ("x" * 250)),
     ):
         pass
+
+
+def test_the_manifest_is_on_the_disk_before_it_has_its_name(
+    output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flushed, fsync = set[int](), os.fsync
+
+    def note(descriptor: int) -> None:
+        fsync(descriptor)
+        flushed.add(os.fstat(descriptor).st_ino)
+
+    monkeypatch.setattr(os, "fsync", note)
+    with opened(output) as work:
+        work.commit(entry(0), segments(0, "file"))
+        work.finish({})
+        work.publish(output)
+    for path in (output, beside(output, "manifest.json")):
+        assert path.stat().st_ino in flushed, path.name

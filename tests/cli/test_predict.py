@@ -7,10 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from typer.testing import CliRunner
 
 from sepal.cli.commands import app
+from sepal.cli.rows import rows_of_text
+from sepal.client import ModelDescription
+from sepal.scoring.columns import _booleans as BOOLEANS  # noqa: N812
 from sepal.settings import Settings
 from tests.gateway.conftest import IRIS, FakeModelServer, gateway, model_server, settings_for
 
@@ -170,6 +174,36 @@ async def test_an_unknown_model_and_an_unknown_file_end_it_with_4(predict: Run, 
 async def test_a_service_that_is_away_ends_it_with_16(predict: Run, unused_tcp_port: int) -> None:
     ended = await predict("iris", *WORDS, "--url", f"http://127.0.0.1:{unused_tcp_port}", "--timeout", "1")
     assert ended.code == 16
+
+
+async def test_a_byte_order_mark_on_standard_input_is_no_part_of_a_name(predict: Run) -> None:
+    header = "\ufeffSepalLengthCm,SepalWidthCm,PetalLengthCm,PetalWidthCm"
+    ended = await predict("iris", "--format", "json", given=f"{header}\n5,2,3,4\n")
+    assert [answer["output"] for answer in ended.json] == ["Iris-virginica"]
+    ended = await predict("iris", "--format", "json", given="\ufeff" + json.dumps([IRIS]))
+    assert len(ended.json) == 1
+
+
+async def test_a_column_that_is_left_out_may_be_long(predict: Run) -> None:
+    text = f"Note,SepalLengthCm,SepalWidthCm,PetalLengthCm,PetalWidthCm\n{'x' * 200_000},5,2,3,4\n"
+    ended = await predict("iris", "--format", "json", given=text)
+    assert [answer["output"] for answer in ended.json] == ["Iris-virginica"]
+
+
+def test_text_is_read_as_a_bulk_run_reads_it() -> None:
+    """`1` is no boolean: in a JSON request and in `sepal score` it is none either."""
+    model = ModelDescription.model_validate(
+        {
+            "name": "ride",
+            "features": [{"name": "shared", "kind": "boolean", "optional": False}],
+            "target": {},
+            "readiness": {"ready": True},
+        }
+    )
+    for text, expected in {"true": True, "False": False, "1": "1", "0": "0", "yes": "yes"}.items():
+        assert rows_of_text(f"shared\n{text}\n", model) == [{"shared": expected}]
+        [encoded] = BOOLEANS(pl.Series([text])).to_list()
+        assert encoded == (float(expected) if isinstance(expected, bool) else None)
 
 
 def test_keys_are_not_shown_with_the_settings() -> None:

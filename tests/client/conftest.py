@@ -10,6 +10,7 @@ from aiohttp import web
 
 from sepal.client import AsyncClient, Client
 from tests.gateway.conftest import FakeModelServer, gateway, model_server, settings_for
+from tests.waiting import LONG
 
 __all__ = ["model_server"]
 
@@ -59,7 +60,7 @@ async def make(kind: str) -> AsyncIterator[Callable[..., Either]]:
 @pytest.fixture
 async def url(model_server: FakeModelServer) -> AsyncIterator[str]:
     """The real gateway's, in front of the fake model server."""
-    async with gateway(settings_for(model_server)) as session:
+    async with gateway(settings_for(model_server, request_timeout=LONG)) as session:
         yield str(session._base_url)
 
 
@@ -120,7 +121,7 @@ async def hang_up(request: web.Request) -> web.StreamResponse:
 
 
 async def hang(_: web.Request) -> web.StreamResponse:
-    await asyncio.sleep(30)
+    await asyncio.sleep(10 * LONG)
     return web.Response()
 
 

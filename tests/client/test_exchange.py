@@ -16,6 +16,7 @@ from sepal.errors import (
     ServiceAwayError,
     ServiceError,
     ServiceTooSlowError,
+    TooLargeError,
 )
 
 REQUEST = Request("POST", "/iris/predict", {"X-API-Key": "k"}, b"{}")
@@ -96,7 +97,7 @@ def test_after_the_last_attempt_it_is_an_error() -> None:
         (401, AccessDeniedError),
         (403, AccessDeniedError),
         (404, ModelNotServedError),
-        (413, RequestRefusedError),
+        (413, TooLargeError),
         (422, RequestRefusedError),
         (500, ServiceError),
         (504, ServiceTooSlowError),

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import Field
+from pydantic import Field, create_model
 
 from sepal.contracts import Contract, Features, Labels, Quantity, WallClock, feature, wire
 from sepal.contracts.catalogue import load_contracts
@@ -124,6 +124,28 @@ def test_two_columns_for_one_feature_are_refused() -> None:
 def test_labels_must_be_two_or_more_and_differ(names: tuple[str, ...]) -> None:
     with pytest.raises(ConfigurationError, match="labels"):
         Labels(names=names, column="y", example="one")
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (("a", " a"), "can't have both 'a' and ' a'"),
+        (("a", ""), "can't have '': in files a blank value is a missing one"),
+        (("a", "  "), "can't have '  '"),
+    ],
+)
+def test_names_that_files_could_not_tell_apart_are_refused(names: tuple[str, ...], told: str) -> None:
+    with pytest.raises(ConfigurationError, match=told):
+        Labels(names, column="y", example="a")
+    row = create_model(
+        "Row", __base__=Features, colour=(Literal[names], feature(example="a", description=""))
+    )
+    with pytest.raises(ConfigurationError, match=f"Feature 'colour' {told}"):
+        Contract("rows", row, Quantity("y", unit="m", example=1.0))
+
+
+def test_blanks_around_a_name_are_a_part_of_it() -> None:
+    assert Labels((" <=50K", " >50K"), column="y", example=" >50K").names == (" <=50K", " >50K")
 
 
 def test_the_example_must_be_a_label() -> None:

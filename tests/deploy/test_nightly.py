@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.deploy.conftest import ROOT
+from tests.environment import clean
+from tests.waiting import LONG, comes
 
 SCRIPT = ROOT / "deploy" / "cron" / "nightly.sh"
 SEPAL = """#!/bin/sh
@@ -44,11 +46,10 @@ class Night:
             "PATH": f"{self.programs}{os.pathsep}{os.environ['PATH']}",
             "BIN": str(self.programs),
             "CALLS": str(self.calls),
-            "SEPAL_DATA_DIR": str(self.folder),
         }
         return subprocess.Popen(
             [SCRIPT, *steps],
-            env={**os.environ, **own, **environment},
+            env={**clean(data_dir=self.folder), **own, **environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -57,7 +58,7 @@ class Night:
     def run(self, *steps: str, **environment: str) -> tuple[int, str]:
         """The exit code and what it says at the terminal."""
         process = self.start(*steps, **environment)
-        _, said = process.communicate(timeout=30)
+        _, said = process.communicate(timeout=LONG)
         return process.returncode, said
 
     def log(self, day: str) -> str:
@@ -89,14 +90,12 @@ def test_of_two_runs_at_once_one_runs_and_the_other_says_so_and_ends(night: Nigh
     hold = night.folder / "calls.hold"
     hold.touch()
     first = night.start("train")
-    deadline = time.monotonic() + 20
-    while not night.calls.exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
+    assert comes(night.calls.exists)
     code, said = night.run("train")
     assert code == 75
     assert "Another nightly run is under way" in said
     hold.unlink()
-    first.communicate(timeout=30)
+    first.communicate(timeout=LONG)
     assert first.returncode == 0
     assert night.calls.read_text().count("sepal train") == 1
     assert night.run("train") == (0, "")

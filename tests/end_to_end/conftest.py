@@ -1,4 +1,9 @@
-"""What was trained once for all tests here, and both tiers running on it."""
+"""What was trained once for all tests here, and both tiers running on it.
+
+What `make test` runs of these tests, and of tests/faults, is one group of pytest-xdist ("faults"): so one
+process of the tests trains once and starts tiers, one test after the other, while the other process goes
+through what needs no tiers. The largest group comes first.
+"""
 
 from collections.abc import Iterator
 

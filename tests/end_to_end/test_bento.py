@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.end_to_end.conftest import IRIS, RIDE, Place, Served
+from tests.environment import clean
 from tests.ports import free_port
 
 pytestmark = pytest.mark.end_to_end
@@ -37,8 +38,7 @@ class Bento:
 
     @property
     def environment(self) -> dict[str, str]:
-        others = {name: value for name, value in os.environ.items() if not name.startswith("SEPAL_")}
-        return {**others, "BENTOML_HOME": str(self.home), "BENTOML_DO_NOT_TRACK": "True"}
+        return {**clean(), "BENTOML_HOME": str(self.home), "BENTOML_DO_NOT_TRACK": "True"}
 
     @contextmanager
     def serving(self) -> Iterator[str]:
@@ -93,7 +93,7 @@ def status(url: str) -> int:
 def gateway(model_server: str) -> Iterator[Served]:
     """A gateway in front of it."""
     port = free_port()
-    environment = {**os.environ, "SEPAL_GATEWAY_PORT": str(port), "SEPAL_MODEL_SERVER_URL": model_server}
+    environment = clean(gateway_port=port, model_server_url=model_server)
     process = subprocess.Popen([sys.executable, "-m", "sepal.gateway"], env=environment)
     try:
         _until_it_answers(f"http://127.0.0.1:{port}/livez", process)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +119,7 @@ def test_the_commands_tell_what_they_did_and_the_trail_keeps_it(place: Place) ->
     assert "knows too much" in history
     assert "accuracy" in place.sepal("models", "compare", "iris", "rand_forest_2").stdout
     assert "are as they were written" in place.sepal("models", "verify").stdout
-    with sqlite3.connect(place.data_dir / "database.sqlite") as connection:
+    with closing(sqlite3.connect(place.data_dir / "database.sqlite")) as connection, connection:
         connection.execute("DROP TRIGGER audit_no_update")
         connection.execute("UPDATE audit SET why = 'knows enough' WHERE why = 'knows more'")
     run = place.sepal("models", "verify", check=False)

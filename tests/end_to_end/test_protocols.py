@@ -24,7 +24,7 @@ from sepal.registry import Registry
 from sepal.scoring.scorer import load_version
 from tests.end_to_end.conftest import IRIS, Served
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.xdist_group("served")]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.xdist_group("faults")]
 
 ROOT = Path(__file__).parents[2]
 CLIENTS = Path(__file__).parent / "clients"

@@ -1,6 +1,8 @@
 """The main job through both tiers: the README's calls, and scikit-learn's own numbers."""
 
+import itertools
 import signal
+import socket
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from sepal.registry import Registry
 from tests.end_to_end.conftest import IRIS, RIDE, Place, Served, serving
 from tests.strategies import documents_of
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.xdist_group("served")]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.xdist_group("faults")]
 
 CONTRACTS = load_contracts()
 SLOW = hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
@@ -72,7 +74,19 @@ def test_ten_thousand_rows_are_answered_in_order(served: Served) -> None:
     assert len(set(outputs)) == 10_000
 
 
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_both_tiers_and_frees_both_ports(trained: Place, stop: signal.Signals) -> None:
-    with serving(trained.beside(), "iris", stop=stop) as served:
+def test_neither_tier_names_its_server_in_any_answer(served: Served) -> None:
+    tiers = {
+        name: int(served.place.environment[f"SEPAL_{name}_PORT"]) for name in ("GATEWAY", "MODEL_SERVER")
+    }
+    lines = ["GET /livez HTTP/1.1", "GET /nowhere HTTP/1.1", "POST /iris/predict HTTP/1.1", "no HTTP"]
+    for (name, port), line in itertools.product(tiers.items(), lines):
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+            connection.sendall(f"{line}\r\nHost: here\r\nConnection: close\r\n\r\n".encode())
+            head, _, _ = b"".join(iter(lambda: connection.recv(65_536), b"")).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 "), (name, line)
+        assert b"\nserver:" not in head.lower(), (name, line, head)
+
+
+def test_sigterm_ends_both_tiers_and_frees_both_ports_as_ctrl_c_does(trained: Place) -> None:
+    with serving(trained.beside(), "iris", stop=signal.SIGTERM) as served:
         assert served.post("/iris/predict", IRIS)["model_name"] == "log_reg_1"

@@ -72,7 +72,7 @@ def ask(
     url = f"https://127.0.0.1:{place.environment[f'SEPAL_{tier}_PORT']}{path}"
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=10, context=context) as response:  # noqa: S310
+    with urllib.request.urlopen(request, timeout=30, context=context) as response:  # noqa: S310
         return response.status, json.load(response)
 
 
@@ -96,10 +96,12 @@ def test_both_hops_speak_tls(trained: Place, pem: Certificates, mutual: bool) ->
 
 
 async def _plain(url: str) -> bool:
-    """Whether plain HTTP gets no answer there."""
+    """Whether somebody listens there who gives plain HTTP no answer."""
     try:
         async with aiohttp.ClientSession() as session, session.get(url) as response:
             return response.status >= 400
+    except aiohttp.ClientConnectorError:
+        return False
     except aiohttp.ClientError:
         return True
 

@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,20 +14,27 @@ from sklearn.datasets import load_wine
 from sepal.registry import Registry
 from tests.end_to_end.conftest import Place, place_in, serving
 
-pytestmark = [pytest.mark.end_to_end]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.xdist_group("faults")]
+
+TOGETHER = 280.0
+"""Seconds for eight trainings: a little less than a test has."""
 
 
-@pytest.mark.xdist_group("faults")
 def test_eight_trainings_at_once_make_eight_versions_that_load(tmp_path: Path) -> None:
     place = place_in(tmp_path / "data")
     trainings = [place.start("train", "iris") for _ in range(8)]
-    for training in trainings:
-        output, _ = training.communicate(timeout=120)
-        assert training.returncode == 0, output
+    ends = time.monotonic() + TOGETHER
+    try:
+        for training in trainings:
+            output, _ = training.communicate(timeout=max(0.0, ends - time.monotonic()))
+            assert training.returncode == 0, output
+    finally:
+        for training in trainings:
+            training.kill()
+            training.communicate()
     assert_whole(place, expected=8)
 
 
-@pytest.mark.xdist_group("served")
 @pytest.mark.slow
 def test_a_training_killed_at_any_moment_leaves_whole_versions_only(tmp_path: Path) -> None:
     place = place_in(tmp_path / "data")
@@ -65,7 +73,7 @@ def assert_whole(place: Place, expected: int | None = None) -> None:
             assert registry.artefacts.load(version).predict([[5.0, 2.0, 3.0, 4.0]]) == ["Iris-virginica"]
         assert [version.number for version in versions] == list(range(1, (expected or len(versions)) + 1))
         assert registry.champion("iris").number == 1
-    with sqlite3.connect(place.data_dir / "database.sqlite") as database:
+    with closing(sqlite3.connect(place.data_dir / "database.sqlite")) as database:
         [(registered,)] = database.execute("SELECT count(*) FROM audit WHERE action = 'register'")
     assert registered == len(versions)
     staging = place.settings.bentoml_home / "staging"
@@ -110,7 +118,6 @@ recipe = Recipe(model="wine", default_data="wine.csv", algorithms={"log_reg": lo
 '''
 
 
-@pytest.mark.xdist_group("faults")
 def test_a_third_model_is_a_contract_file_and_a_recipe_file(tmp_path: Path) -> None:
     contracts, recipes = tmp_path / "contracts", tmp_path / "recipes"
     contracts.mkdir(), recipes.mkdir()
@@ -133,7 +140,6 @@ def test_a_third_model_is_a_contract_file_and_a_recipe_file(tmp_path: Path) -> N
     assert "/wine/predict" in document["paths"]
 
 
-@pytest.mark.xdist_group("faults")
 def test_a_trained_version_is_listed_and_shown(trained: Place) -> None:
     listed = trained.sepal("models", "list").stdout
     assert "log_reg_1" in listed
@@ -148,7 +154,6 @@ def test_a_trained_version_is_listed_and_shown(trained: Place) -> None:
     assert "There are: log_reg_1." in missing.stderr
 
 
-@pytest.mark.xdist_group("faults")
 def test_versions_are_shown_and_moved_where_only_the_model_servers_packages_are(trained: Place) -> None:
     script = """
 import sys

@@ -13,7 +13,6 @@ pytestmark = [pytest.mark.end_to_end, pytest.mark.xdist_group("faults")]
 def test_two_workers_a_tier_answer_as_one(trained: Place) -> None:
     place = trained.beside()
     place.environment.update(SEPAL_GATEWAY_WORKERS="2", SEPAL_MODEL_SERVER_WORKERS="2")
-    place.environment["SEPAL_CONNECT_TIMEOUT"] = "5"  # of a status, too: other tests keep the cores busy
     with serving(place, "iris") as served:
         running = [
             " ".join(p.cmdline()) for p in psutil.Process(served.process.pid).children(recursive=True)

@@ -22,8 +22,8 @@ SCENARIOS: dict[str, Scenario] = {
 
 
 def trained_place(folder: Path) -> Place:
-    """Data of its own, with two versions of iris."""
-    place = place_in(folder / "data")
+    """Data of its own, with two versions of iris; the settings that are tried are the defaults."""
+    place = place_in(folder / "data", connect_timeout=None, ready_cache=None)
     place.sepal("train", "iris")
     place.sepal("train", "iris", "--seed", "1")
     return place

@@ -1,4 +1,4 @@
-"""The short form of every scenario; `make faults` is the full one."""
+"""The short form of every scenario, the quick ones with each change; `make faults` is the full one."""
 
 from collections.abc import Awaitable
 
@@ -10,9 +10,11 @@ from tests.faults.results import Form, Result
 from tests.faults.scenarios import SCENARIOS, trained_place
 from tests.tiers import Place
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.xdist_group("faults in short")]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.xdist_group("faults")]
 
 SHORT = Form(short=True)
+QUICK = ("killed", "bodies")
+"""Under a minute together. The others take longer, or measure speed and want the cores for themselves."""
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +31,7 @@ def kept(scenario: Awaitable[Result]) -> None:
     assert not missed, "\n".join([*missed, str(result.measured)])
 
 
+@pytest.mark.slow
 def test_whatever_becomes_of_the_model_server_clients_get_right_answers_or_clean_problems(
     place: Place,
 ) -> None:
@@ -44,6 +47,12 @@ def test_whatever_becomes_of_the_model_server_clients_get_right_answers_or_clean
     kept(all_of_them())
 
 
-@pytest.mark.parametrize("name", [name for name in SCENARIOS if name not in upstream.SCENARIOS])
+@pytest.mark.parametrize("name", QUICK)
+def test_a_quick_scenario_keeps_its_bounds(place: Place, name: str) -> None:
+    kept(SCENARIOS[name](place, SHORT))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(SCENARIOS.keys() - upstream.SCENARIOS.keys() - set(QUICK)))
 def test_a_scenario_keeps_its_bounds(place: Place, name: str) -> None:
     kept(SCENARIOS[name](place, SHORT))

@@ -1,12 +1,14 @@
 """The breaker: open after failures, half-open after a probe, closed after a call that went well."""
 
 import asyncio
+from itertools import pairwise
 
 import pytest
 
 from sepal.errors import ModelServerUnavailableError
 from sepal.gateway.breaker import Breaker
 from sepal.gateway.retries import RetryBudget
+from tests.virtual_time import in_virtual_time
 
 
 class Server:
@@ -29,6 +31,7 @@ async def settled(breaker: Breaker) -> None:
             await asyncio.sleep(0.005)
 
 
+@in_virtual_time()
 async def test_a_failed_connection_opens_it_and_an_answered_probe_closes_it() -> None:
     server = Server()
     breaker = Breaker(server.probe, 3)
@@ -44,6 +47,7 @@ async def test_a_failed_connection_opens_it_and_an_answered_probe_closes_it() ->
     breaker.admit()
 
 
+@in_virtual_time()
 async def test_failures_in_a_row_open_it_and_then_one_call_at_a_time_may_try() -> None:
     server = Server()
     server.alive = True
@@ -71,17 +75,42 @@ async def test_failures_in_a_row_open_it_and_then_one_call_at_a_time_may_try() -
     assert breaker.state == "closed"
 
 
+@in_virtual_time()
 async def test_probes_become_rarer_up_to_one_a_second() -> None:
     server = Server()
     breaker = Breaker(server.probe, 1)
     breaker.failed()
-    await asyncio.sleep(1.2)
+    await asyncio.sleep(60)
     await breaker.close()
-    pauses = [later - earlier for earlier, later in zip(server.probes, server.probes[1:], strict=False)]
-    assert pauses
-    assert all(0.07 < pause < 1.4 for pause in pauses)
-    assert pauses[-1] > pauses[0]
+    pauses = [later - earlier for earlier, later in pairwise(server.probes)]
+    for number, pause in enumerate(pauses):
+        exact = min(0.1 * 2**number, 1.0)
+        assert 0.8 * exact <= pause + 1e-9
+        assert pause - 1e-9 <= 1.2 * exact
+    assert len(set(pauses[4:])) > 10, "not all gateways ask at one time"
+    assert 50 < len(pauses) < 76
     await Breaker(server.probe, 1).close()
+
+
+@in_virtual_time()
+async def test_a_probe_that_breaks_in_any_way_is_told_once_and_the_next_one_follows(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    server, breaks = Server(), iter([RecursionError("too deep"), KeyError("version"), ValueError("none")])
+    server.alive = True
+
+    async def probe() -> None:
+        await server.probe()
+        for error in breaks:
+            raise error
+
+    breaker = Breaker(probe, 1)
+    breaker.trip()
+    await settled(breaker)
+    assert len(server.probes) == 4
+    assert breaker.state == "closed"
+    errors = [record.message for record in caplog.records if record.levelname == "ERROR"]
+    assert errors == ["asking whether the model server is back has failed"]
 
 
 def test_retries_are_a_part_of_all_calls() -> None:

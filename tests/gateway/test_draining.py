@@ -3,72 +3,33 @@
 import asyncio
 import os
 import signal
+import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from pathlib import Path
 
 import aiohttp
+import psutil
 import pytest
 
 from tests.gateway.conftest import IRIS, FakeModelServer
+from tests.gateway.processes import process, status_of, until
 from tests.ports import free_port
-from tests.waiting import LONG
-
-
-@asynccontextmanager
-async def process(
-    model_server: FakeModelServer, stdout: int | None = None, **settings: object
-) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
-    """`python -m sepal.gateway` once it is ready, and its URL."""
-    port = free_port()
-    environment = {
-        **{name: value for name, value in os.environ.items() if not name.startswith("SEPAL_")},
-        "SEPAL_GATEWAY_PORT": str(port),
-        "SEPAL_MODEL_SERVER_URL": model_server.url,
-        **{f"SEPAL_{name.upper()}": str(value) for name, value in settings.items()},
-    }
-    started = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "sepal.gateway"), env=environment, stdout=stdout
-    )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        async with asyncio.timeout(LONG):
-            while await status_of(f"{url}/readyz") != 200:  # noqa: ASYNC110 (it tells nobody)
-                await asyncio.sleep(0.05)
-        yield started, url
-    finally:
-        if started.returncode is None:
-            started.kill()
-            await started.wait()
-
-
-async def status_of(url: str) -> int:
-    """0 if nobody listens."""
-    try:
-        async with aiohttp.ClientSession() as session, session.get(url) as response:
-            return response.status
-    except aiohttp.ClientConnectionError:
-        return 0
-
-
-async def until(url: str, status: int, seconds: float) -> None:
-    async with asyncio.timeout(seconds):
-        while await status_of(url) != status:  # noqa: ASYNC110 (nor then)
-            await asyncio.sleep(0.02)
+from tests.tiers import lives
+from tests.waiting import LONG, comes
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 async def test_it_is_not_ready_at_once_takes_connections_for_a_while_and_ends_with_0(
     model_server: FakeModelServer, workers: int
 ) -> None:
-    async with process(model_server, drain_delay=2, gateway_workers=workers) as (gateway, url):
+    async with process(model_server, drain_delay=8, gateway_workers=workers) as (gateway, url):
         gateway.send_signal(signal.SIGTERM)
-        await until(f"{url}/readyz", 503, 1.0)
+        await until(f"{url}/readyz", 503, 6)
         async with aiohttp.ClientSession(url) as client, client.post("/iris/predict", json=IRIS) as answer:
             assert answer.status == 200
             assert answer.headers["Connection"] == "close"
         assert await status_of(f"{url}/livez") == 200
-        assert await asyncio.wait_for(gateway.wait(), 10) == 0
+        assert await asyncio.wait_for(gateway.wait(), LONG) == 0
 
 
 async def test_a_request_under_way_is_answered_and_its_connection_closed(
@@ -90,7 +51,7 @@ async def test_a_request_under_way_is_answered_and_its_connection_closed(
             answer = await asking
             assert (answer.status, answer.headers["Connection"]) == (200, "close")
             assert (await answer.json())["output"] == "Iris-virginica"
-        assert await asyncio.wait_for(gateway.wait(), 10) == 0
+        assert await asyncio.wait_for(gateway.wait(), LONG) == 0
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -119,15 +80,96 @@ async def test_under_load_no_request_is_cut_off(
         connector = aiohttp.TCPConnector(force_close=not kept)
         async with aiohttp.ClientSession(url, connector=connector) as client:
             load = [asyncio.create_task(ask(client)) for _ in range(16)]
-            await asyncio.sleep(0.5)
+            async with asyncio.timeout(LONG):
+                while answered <= 100:  # noqa: ASYNC110 (nor then)
+                    await asyncio.sleep(0.01)
             gateway.send_signal(signal.SIGTERM)
-            await asyncio.wait_for(asyncio.gather(*load), 10)
-        assert await asyncio.wait_for(gateway.wait(), 10) == 0
+            await asyncio.wait_for(asyncio.gather(*load), LONG)
+        assert await asyncio.wait_for(gateway.wait(), LONG) == 0
     assert not wrong
-    assert answered > 100
 
 
-async def test_ctrl_c_stops_it_without_the_delay(model_server: FakeModelServer) -> None:
-    async with process(model_server, drain_delay=60) as (gateway, _):
-        gateway.send_signal(signal.SIGINT)
-        assert await asyncio.wait_for(gateway.wait(), 10) == 0
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(
+    "signals", [[signal.SIGINT], [signal.SIGTERM, signal.SIGINT]], ids=["at once", "later"]
+)
+async def test_ctrl_c_stops_it_without_the_delay(
+    model_server: FakeModelServer, signals: list[signal.Signals], workers: int
+) -> None:
+    async with process(model_server, drain_delay=600, gateway_workers=workers) as (gateway, url):
+        for number in signals:
+            gateway.send_signal(number)
+            if number is signal.SIGTERM:
+                await until(f"{url}/readyz", 503, LONG)
+        assert await asyncio.wait_for(gateway.wait(), LONG) == 0
+
+
+STOPPED_WHILE_IT_STARTS = """
+import os, signal
+from sepal.gateway import __main__ as gateway
+
+make = gateway.app
+
+def app():
+    made = make()
+    os.kill(os.getpid(), signal.SIGTERM)
+    return made
+
+gateway.app = app
+gateway.main()
+"""
+
+
+async def test_a_gateway_that_is_stopped_while_it_starts_is_never_ready_and_has_its_delay(
+    model_server: FakeModelServer,
+) -> None:
+    program = ("-c", STOPPED_WHILE_IT_STARTS)
+    async with process(model_server, *program, until_it_is=503, drain_delay=8) as (gateway, url):
+        async with aiohttp.ClientSession(url) as client, client.post("/iris/predict", json=IRIS) as answer:
+            assert answer.status == 200
+            assert answer.headers["Connection"] == "close"
+        assert await status_of(f"{url}/readyz") == 503
+        assert await asyncio.wait_for(gateway.wait(), LONG) == 0
+
+
+async def test_workers_whose_parent_was_killed_let_go_of_the_port_whatever_the_delay(
+    model_server: FakeModelServer,
+) -> None:
+    async with process(model_server, drain_delay=600, gateway_workers=2) as (gateway, url):
+        workers = psutil.Process(gateway.pid).children()
+        gateway.kill()
+        await gateway.wait()
+        await until(f"{url}/livez", 0, LONG)
+    assert comes(lambda: not any(lives(worker) for worker in workers))
+
+
+TAKES_THE_PORT = """
+import multiprocessing, os, socket
+
+if multiprocessing.parent_process() is not None or not {in_worker}:
+    listener = socket.socket()
+    listener.bind(("127.0.0.1", int(os.environ["{port}"])))
+    listener.listen()
+"""
+
+
+@pytest.mark.parametrize(
+    ("workers", "port", "in_worker"),
+    [(1, "SEPAL_GATEWAY_PORT", False), (2, "SEPAL_GATEWAY_PORT", False), (2, "SEPAL_METRICS_PORT", True)],
+    ids=["one", "two, in their parent", "two, in a worker"],
+)
+def test_a_start_that_fails_for_a_reason_that_may_pass_ends_with_1(
+    tmp_path: Path, workers: int, port: str, in_worker: bool
+) -> None:
+    """3 would say that it can't work as it is set, and 0 that it was told to stop."""
+    (tmp_path / "takes_it.py").write_text(TAKES_THE_PORT.format(in_worker=in_worker, port=port))
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("SEPAL_")},
+        "SEPAL_CONTRACTS_PATH": str(tmp_path),
+        "SEPAL_GATEWAY_WORKERS": str(workers),
+        "SEPAL_GATEWAY_PORT": str(free_port()),
+        "SEPAL_METRICS_PORT": str(free_port()),
+    }
+    command = [sys.executable, "-m", "sepal.gateway"]
+    ended = subprocess.run(command, env=environment, capture_output=True, timeout=LONG, check=False)
+    assert ended.returncode == 1, ended.stderr

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import random
 from typing import Any
 
 import aiohttp
@@ -12,93 +11,14 @@ from sepal.contracts import wire
 from sepal.contracts.catalogue import load_contracts
 from sepal.gateway.app import create_app
 from sepal.settings import Settings
+from tests.gateway.bodies import PATHS, answer, answered_alike
 from tests.gateway.conftest import IRIS, RIDE, FakeModelServer, gateway, settings_for
-
-BODIES = 10_000
-
-PATHS = {"/iris/predict": IRIS, "/iris/predict-proba": IRIS, "/ride_duration/predict": RIDE}
-
-ODD_VALUES: list[Any] = [
-    *(0, 1, 5, 30, 31, -1, 1.5, 2.0, 1e-300, 1e300, 5e-324, 0.1 + 0.2, 10**20, 10**400, -0.0),
-    *(True, False, None, "", "5", "x" * 200, [], [1], {}, {"a": 1}),
-    *(float("nan"), float("inf"), float("-inf")),
-    *("2019-01-15T08:30:00", "2019-01-15T08:30:00Z", "2019-01-15 08:30:00", "2019-01-15", "1547541000"),
-    *("2009-01-01T00:00:00", "2100-01-01T00:00:00", "2019-02-29T00:00:00", 1547541000),
-]
-ODD_NAMES = [
-    "",
-    "SepalLengthCm",
-    "sepal length (cm)",
-    "pickup_location_id",
-    "tpep_pickup_datetime",
-    "é",
-    "a/b",
-]
+from tests.gateway.metrics import comes_to, samples
+from tests.waiting import LONG
 
 
-def body(draw: random.Random, good: dict[str, Any]) -> bytes:
-    """A body that is good, or a little wrong, or no JSON at all."""
-    kind = draw.random()
-    document: Any = row(draw, good) if kind < 0.6 else [row(draw, good) for _ in range(draw.randrange(4))]
-    if draw.random() < 0.03:
-        document = draw.choice([5, "row", None, True, [5], [[good]], [None], {"rows": [good]}])
-    text = json.dumps(document, ensure_ascii=draw.random() < 0.5, indent=draw.choice([None, None, 1]))
-    if draw.random() < 0.05:
-        text = text.replace("}", ', "trip_distance": 3.5, "PetalWidthCm": 1.5}', 1)  # a key twice
-    raw = text.encode(draw.choice(["utf-8"] * 20 + ["utf-8-sig", "utf-16", "utf-32"]))
-    spoil = draw.random()
-    if spoil < 0.03:
-        at = draw.randrange(len(raw))
-        raw = raw[:at] + bytes([draw.randrange(256)]) + raw[at + 1 :]
-    elif spoil < 0.06:
-        raw = raw[: draw.randrange(len(raw))]
-    elif spoil < 0.08:
-        raw = draw.choice([b" ", b"\n\t", b"\xef\xbb\xbf"]) + raw + draw.choice([b"", b" ", b"x", b"\x00"])
-    return raw
-
-
-def row(draw: random.Random, good: dict[str, Any]) -> dict[str, Any]:
-    made = {name: draw.choice([value, value, draw.uniform(0.1, 30)]) for name, value in good.items()}
-    if good is RIDE:
-        made = {**good, "trip_distance": draw.uniform(0, 500)}
-        if draw.random() < 0.5:
-            made["pickup_datetime"] = draw.choice(
-                ["2019-01-15T08:30:00", "2019-01-15T08:30:00.123456", None]
-            )
-    if draw.random() < 0.3:
-        made[draw.choice([*made, *ODD_NAMES])] = draw.choice(ODD_VALUES)
-    if draw.random() < 0.05:
-        made.pop(draw.choice(list(made)))
-    return made
-
-
-async def test_ten_thousand_good_and_bad_bodies_are_answered_alike(model_server: FakeModelServer) -> None:
-    draw = random.Random(7)  # noqa: S311
-    statuses: dict[int, int] = {}
-    async with (
-        gateway(settings_for(model_server, fast_route="on")) as fast,
-        gateway(settings_for(model_server, fast_route="off")) as declared,
-    ):
-        for number in range(BODIES):
-            path, good = draw.choice(list(PATHS.items()))
-            sent = body(draw, good)
-            headers = {
-                "Content-Type": draw.choice(["application/json"] * 9 + ["application/json; charset=utf-8"])
-            }
-            headers["X-Request-ID"] = f"request-{number}"
-            answers = [await answer(client, path, sent, headers) for client in (fast, declared)]
-            assert answers[0] == answers[1], (path, sent)
-            statuses[answers[0][0]] = statuses.get(answers[0][0], 0) + 1
-    assert set(statuses) == {200, 400, 422}
-    assert min(statuses.values()) > BODIES / 50
-
-
-async def answer(
-    client: aiohttp.ClientSession, path: str, sent: bytes, headers: dict[str, str]
-) -> tuple[Any, ...]:
-    async with client.post(path, data=sent, headers=headers) as response:
-        kept = {name: value for name, value in response.headers.items() if name not in ("Date", "Server")}
-        return response.status, kept, await response.read()
+async def test_2500_good_and_bad_bodies_are_answered_alike(model_server: FakeModelServer) -> None:
+    await answered_alike(model_server, 2_500)
 
 
 async def test_an_error_from_upstream_is_told_alike(model_server: FakeModelServer) -> None:
@@ -122,24 +42,29 @@ async def test_an_error_from_upstream_is_told_alike(model_server: FakeModelServe
 async def test_the_row_of_a_client_that_hangs_up_while_it_waits_is_not_sent(
     model_server: FakeModelServer,
 ) -> None:
-    seen: list[float] = []
+    seen: list[list[float]] = []
+    go = asyncio.Event()
 
-    async def slowly(request: aiohttp.web.Request) -> aiohttp.web.StreamResponse:
+    async def hold(request: aiohttp.web.Request) -> aiohttp.web.StreamResponse:
         body = await request.read()
-        seen.extend(wire.unpack(body)[::4])
-        await asyncio.sleep(0.1)
+        seen.append(wire.unpack(body)[::4].tolist())
+        await go.wait()
         return model_server.answer("ride_duration", body)
 
-    model_server.respond = slowly
-    async with gateway(settings_for(model_server)) as client:
+    model_server.respond = hold
+    async with gateway(settings_for(model_server, request_timeout=LONG)) as client:
         first = asyncio.create_task(post(client, {**RIDE, "PULocationID": 1}))
-        await asyncio.sleep(0.03)
+        assert await comes_to(client, "sepal_call_rows_count ride_duration", 1)
         second = asyncio.create_task(post(client, {**RIDE, "PULocationID": 2}))
+        assert await comes_to(client, "sepal_waiting_rows ride_duration", 1)
         third = asyncio.create_task(post(client, {**RIDE, "PULocationID": 3}))
-        await asyncio.sleep(0.03)
+        assert await comes_to(client, "sepal_waiting_rows ride_duration", 2)
+        connections = (await samples(client))["sepal_connections"]
         second.cancel()
+        assert await comes_to(client, "sepal_connections", connections - 1)
+        go.set()
         assert [await first, await third] == [0.5, 1.5]
-    assert 2.0 not in seen
+    assert seen == [[1.0], [3.0]]
 
 
 async def post(client: aiohttp.ClientSession, row: dict[str, Any]) -> float:

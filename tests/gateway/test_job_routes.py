@@ -228,6 +228,23 @@ async def test_options_that_do_not_go_together_are_told(
     assert (status, "there is no encoding 'klingon'" in str(body)) == (422, True)
 
 
+async def test_options_that_do_not_go_with_the_contract_are_told_before_a_job_is_kept(
+    client: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    name = "probability_Iris-setosa"
+    job = {"input": f"{tmp_path}/in/a.csv", "proba": True, "prediction_name": name}
+    status, body, _ = await call(client, "POST", "/iris/jobs", json=job)
+    assert (status, body["title"]) == (422, "Wrong job")
+    assert f"would be '{name}'" in body["detail"]
+    job = {"input": f"{tmp_path}/in/a.csv", "label_names": {"Rose": "a"}}
+    status, body, _ = await call(client, "POST", "/iris/jobs", json=job)
+    assert (status, "no label 'Rose'" in body["detail"]) == (422, True)
+    path = f"/iris/jobs?proba=true&prediction_name={name}"
+    status, body, _ = await call(client, "POST", path, data=ROWS, headers=CSV)
+    assert (status, f"would be '{name}'" in body["detail"]) == (422, True)
+    assert (await call(client, "GET", "/iris/jobs"))[1] == {"jobs": []}
+
+
 @pytest.mark.parametrize(
     ("headers", "name", "stored"),
     [
@@ -360,11 +377,31 @@ async def test_a_full_queue_and_one_that_is_away_are_503(settings: Settings, tmp
         assert (await call(client, "POST", "/iris/jobs", json=job))[0] == 202
         status, _, headers = await call(client, "POST", "/iris/jobs", json=job)
         assert (status, headers["Retry-After"]) == (503, "1")
+        assert (await call(client, "POST", "/iris/jobs", data=ROWS, headers=CSV))[0] == 503
     away = settings.model_copy(update={"jobs_queue_url": "postgresql://sepal@127.0.0.1:1/sepal"})
     async with gateway(away) as client:
         for method, path in (("POST", "/iris/jobs"), ("GET", "/iris/jobs"), ("DELETE", "/iris/jobs/1-a")):
             status, body, _ = await call(client, method, path, json=job if method == "POST" else None)
             assert (status, body["title"]) == (503, "Queue of jobs unavailable")
+
+
+async def test_what_was_accepted_is_found_by_its_key_though_the_queue_is_full(
+    settings: Settings, tmp_path: Path
+) -> None:
+    job, key = {"input": f"{tmp_path}/in/a.csv"}, {"Idempotency-Key": "monday"}
+    async with gateway(settings.model_copy(update={"jobs_queued": 1})) as client:
+        first = await call(client, "POST", "/iris/jobs", json=job, headers=key)
+        assert (await call(client, "POST", "/iris/jobs", json=job, headers=key))[:2] == first[:2]
+        assert first[0] == 202
+        run_next(settings, State.done)
+        upload = {**CSV, "Idempotency-Key": "tuesday"}
+        first = await call(client, "POST", "/iris/jobs", data=ROWS, headers=upload)
+        assert (await call(client, "POST", "/iris/jobs", data=ROWS, headers=upload))[:2] == first[:2]
+        assert first[0] == 202
+        assert (await call(client, "POST", "/iris/jobs", data=ROWS * 2, headers=upload))[0] == 422
+        for name in ("wednesday", "thursday"):
+            other = {**CSV, "Idempotency-Key": name}
+            assert (await call(client, "POST", "/iris/jobs", data=ROWS, headers=other))[0] == 503
 
 
 async def test_results_are_downloaded_under_a_name_of_their_own(

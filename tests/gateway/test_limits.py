@@ -2,13 +2,11 @@
 
 import asyncio
 import re
-import shutil
 import signal
-import socket
-import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +20,9 @@ from sepal.errors import AccessUnavailableError, ConfigurationError, RateLimited
 from sepal.gateway.limits import Limits
 from sepal.settings import Settings
 from tests.gateway.conftest import IRIS, FakeModelServer, call, gateway, settings_for
+from tests.ports import free_port
+from tests.redis_server import redis
+from tests.waiting import LONG, comes, comes_async
 
 
 @pytest.fixture
@@ -43,36 +44,27 @@ async def statuses(client: aiohttp.ClientSession, count: int, key: str | None = 
     return [(await predict(client, key))[0] for _ in range(count)]
 
 
-def start_redis(port: int, folder: Path) -> "subprocess.Popen[bytes]":
-    program = shutil.which("redis-server") or shutil.which("valkey-server")
-    if program is None:
-        pytest.skip("there is no redis-server on this machine: install Debian's package redis-server")
-    command = [program, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", ""]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    until = time.monotonic() + 10
-    while time.monotonic() < until:
-        with closing(socket.socket()) as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return server
-        time.sleep(0.02)
-    pytest.fail("redis-server does not start")
-
-
-@contextmanager
-def redis(folder: Path, port: int) -> Iterator["subprocess.Popen[bytes]"]:
-    with start_redis(port, folder) as server:
-        try:
-            yield server
-        finally:
-            server.send_signal(signal.SIGCONT)
-            server.terminate()
-
-
 @pytest.fixture
 def port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    return free_port()
+
+
+@dataclass
+class Clock:
+    """Both of the module `time`'s clocks, which stand still until a test moves them on."""
+
+    now: float = 1_000_000.0
+
+    def time(self) -> float:
+        return self.now
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+def on_redis(port: int, **changes: Any) -> Settings:  # noqa: ANN401
+    """Settings with so much time for Redis that a pause of this machine is no failure."""
+    return Settings(**{"limits_url": f"redis://127.0.0.1:{port}/0", "limits_timeout": 5, **changes})
 
 
 @pytest.mark.parametrize("fast_route", ["on", "off"])
@@ -172,17 +164,61 @@ async def test_the_rate_holds_over_time_and_no_burst_is_larger() -> None:
         assert most <= 50 + 1.05 * 50 * stretch
 
 
-async def test_a_flood_of_addresses_takes_bounded_memory_and_leaves_keys_alone() -> None:
+async def test_a_flood_of_addresses_takes_bounded_memory_and_leaves_keys_and_known_ones_alone() -> None:
     limits, rate = Limits(Settings()), Rate(5, 86_400)
+    for _ in range(5):
+        await limits.hit(rate, "address", "198.51.100.1")
     for number in range(30_000):
         try:
             await limits.hit(rate, "address", f"192.0.{number >> 8}.{number & 255}")
         except RateLimitedError as error:
             refused = error
     assert refused.headers["RateLimit-Policy"] == '"address";q=5;w=86400'
-    assert len(limits._memory.storage) <= 20_001
+    assert len(limits._counts.storage) <= 20_001
     for _ in range(5):
         await limits.hit(rate, "key", "k")
+    for _ in range(4):
+        await limits.hit(rate, "address", "192.0.0.1")  # it has called once
+    for spent in ("198.51.100.1", "192.0.0.1"):
+        with pytest.raises(RateLimitedError):
+            await limits.hit(rate, "address", spent)
+
+
+async def test_room_is_made_for_new_addresses_once_the_time_of_others_is_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = Clock()
+    monkeypatch.setattr("sepal.gateway.counts.time", clock)
+    monkeypatch.setattr("limits.storage.memory.time", clock)
+    limits, rate = Limits(Settings()), Rate(5, 60)
+    for number in range(20_010):
+        with suppress(RateLimitedError):
+            await limits.hit(rate, "address", str(number))
+    assert len(limits._counts.storage) == 20_001  # ten of them share one
+    clock.now += 3 * 60
+    for _ in range(5):
+        await limits.hit(rate, "address", "new")
+    assert len(limits._counts.storage) == 1
+
+
+async def test_counts_of_keys_and_tokens_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr("sepal.gateway.counts.time", clock)
+    monkeypatch.setattr("limits.storage.memory.time", clock)
+    limits, rate = Limits(Settings()), Rate(5, 60)
+    for number in range(100_000):
+        clock.now += 0.1
+        await limits.hit(rate, "key", str(number))
+        assert len(limits._counts.storage) <= 20_001
+
+
+def test_counting_starts_no_thread() -> None:
+    """A storage of `limits` would look at every count a hundred times a second."""
+    limits, rate = Limits(Settings()), Rate(5, 60)
+    assert comes(lambda: not limits._counts.timer.is_alive())
+    before = limits._counts.timer
+    asyncio.run(limits.hit(rate, "key", "k"))
+    assert limits._counts.timer is before
 
 
 async def test_checking_counts_nothing_and_refuses_once_there_is_nothing_left() -> None:
@@ -198,7 +234,7 @@ async def test_checking_counts_nothing_and_refuses_once_there_is_nothing_left() 
 
 
 async def test_in_redis_counts_are_shared(tmp_path: Path, port: int) -> None:
-    settings, rate = Settings(limits_url=f"redis://127.0.0.1:{port}/0"), Rate(4, 3600)
+    settings, rate = on_redis(port), Rate(4, 3600)
     with redis(tmp_path, port):
         one, two = Limits(settings), Limits(settings)
         for limits in (one, two, one, two):
@@ -217,10 +253,10 @@ async def test_in_redis_counts_are_shared(tmp_path: Path, port: int) -> None:
 
 @pytest.mark.parametrize("how", ["killed", "stopped", "never there"])
 async def test_open_without_redis_each_process_counts_its_own_and_nobody_waits_long(
-    tmp_path: Path, port: int, how: str
+    tmp_path: Path, port: int, how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings, rate = Settings(limits_url=f"redis://127.0.0.1:{port}/0"), Rate(4, 3600)
-    limits = Limits(settings)
+    limits, rate = Limits(on_redis(port, limits_timeout=3)), Rate(4, 3600)
+    monkeypatch.setattr("sepal.gateway.limits.time", Clock(time.time()))
     with redis(tmp_path, port) as server:
         if how != "never there":
             await limits.hit(rate, "key", "k")
@@ -235,30 +271,31 @@ async def test_open_without_redis_each_process_counts_its_own_and_nobody_waits_l
         with pytest.raises(RateLimitedError):
             await limits.hit(rate, "key", "k")
         await limits.check(rate, "key", "another")
-        assert time.monotonic() - begun < 1
-        assert limits.failures == 1, "once it has failed it is left alone for a second"
+        assert time.monotonic() - begun < 2 * 3, "it was asked once"
+        assert limits.failures == 1, "once it has failed it is left alone"
     await limits.close()
 
 
 async def test_that_redis_is_away_is_logged_once_and_that_it_is_back_too(
     tmp_path: Path, port: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    limits, rate = Limits(Settings(limits_url=f"redis://127.0.0.1:{port}/0")), Rate(10_000, 60)
+    limits, rate = Limits(on_redis(port)), Rate(1_000_000, 60)
 
     async def ask_until(enough: Callable[[], bool]) -> None:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(LONG):
             while not enough():
                 await limits.hit(rate, "key", "k")
                 await limits.check(rate, "key", "k")
                 await asyncio.sleep(0.05)
 
-    await ask_until(lambda: limits.failures == 2)
+    await ask_until(lambda: limits.failures >= 2)
+    failures = limits.failures
     assert [record.message[:21] for record in caplog.records] == ["Redis does not answer"]
     with redis(tmp_path, port):
         await ask_until(lambda: len(caplog.records) == 2)
     assert caplog.records[1].message == "Redis answers again."
     await limits.close()
-    assert limits.failures == 2
+    assert limits.failures == failures
 
 
 async def test_closed_without_redis_requests_get_503_until_it_is_back(
@@ -266,20 +303,58 @@ async def test_closed_without_redis_requests_get_503_until_it_is_back(
 ) -> None:
     _, key = keys.create("shop", (Scope.predict,), "1000/s")
     settings = limited(
-        model_server, tmp_path, limits_url=f"redis://127.0.0.1:{port}/0", limits_failure="closed"
+        model_server,
+        tmp_path,
+        limits_url=f"redis://127.0.0.1:{port}/0",
+        limits_failure="closed",
+        limits_timeout=5,
     )
+
+    async def lets_in() -> bool:
+        return (await predict(client, key))[0] == 200
+
     async with gateway(settings) as client:
         with redis(tmp_path, port):
-            assert (await predict(client, key))[0] == 200
+            assert await lets_in()
         status, body, headers = await predict(client, key)
         assert (status, body["title"]) == (503, "Access can't be checked")
         assert headers["Retry-After"] == "1"
         assert (await call(client, "GET", "/livez"))[0] == 200
         with redis(tmp_path, port):
-            until = time.monotonic() + 3
-            while (await predict(client, key))[0] != 200:
-                assert time.monotonic() < until
-                await asyncio.sleep(0.05)
+            assert await comes_async(lets_in)
+
+
+async def test_each_question_that_redis_does_not_answer_is_counted_for_who_watches(
+    model_server: FakeModelServer, tmp_path: Path, port: int
+) -> None:
+    settings = limited(
+        model_server,
+        tmp_path,
+        access="off",
+        limits="on",
+        address_rate="1000/s",
+        limits_url=f"redis://127.0.0.1:{port}/0",
+        limits_timeout=5,
+    )
+
+    async def unanswered() -> float:
+        async with client.get("/metrics") as response:
+            found = re.search(r"^sepal_limits_unanswered_total (.*)$", await response.text(), re.MULTILINE)
+        assert found is not None
+        return float(found[1])
+
+    async with gateway(settings) as client:
+        with redis(tmp_path, port):
+            assert await statuses(client, 3) == [200] * 3
+            assert await unanswered() == 0
+        assert await statuses(client, 3) == [200] * 3
+        first = await unanswered()
+        assert first >= 1
+
+        async def rises() -> bool:  # since it is asked again each second
+            return await unanswered() > first
+
+        assert await comes_async(rises)
 
 
 async def test_closed_a_check_of_failures_is_refused_too(port: int) -> None:

@@ -15,8 +15,8 @@ import pytest
 from sepal.gateway.http_protocol import LINGER
 from sepal.gateway.pipelining import PIPELINED
 from tests.gateway.conftest import IRIS, FakeModelServer, call, gateway, settings_for
+from tests.gateway.processes import process
 from tests.gateway.raw import BODY, HEAD, WHOLE, Raw, close_all
-from tests.gateway.test_draining import process
 from tests.waiting import LONG, comes_async
 
 LIVEZ = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"

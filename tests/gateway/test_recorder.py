@@ -14,7 +14,6 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
-from prometheus_client.parser import text_string_to_metric_families
 
 from sepal.contracts.catalogue import load_contracts
 from sepal.gateway.answers import Answers
@@ -27,7 +26,8 @@ from sepal.telemetry.logs import Log
 from sepal.telemetry.tracing import LAST_SPANS
 from sepal.telemetry.writer import LineWriter
 from tests.gateway.conftest import IRIS, RIDE, FakeModelServer, call, gateway, settings_for
-from tests.gateway.test_draining import process
+from tests.gateway.metrics import samples
+from tests.gateway.processes import process
 from tests.ports import free_port
 from tests.telemetry.collector import collecting
 from tests.waiting import LONG, comes_async
@@ -58,18 +58,6 @@ async def logging_gateway(settings: Settings) -> AsyncIterator[tuple[aiohttp.Cli
     told = Told(settings)
     async with gateway(settings, log=told.log) as session:
         yield session, told
-
-
-async def samples(client: aiohttp.ClientSession) -> dict[str, float]:
-    """What is counted, by name and values of labels."""
-    async with client.get("/metrics") as response:
-        assert response.status == 200
-        text = await response.text()
-    return {
-        " ".join((sample.name, *sample.labels.values())): sample.value
-        for family in text_string_to_metric_families(text)
-        for sample in family.samples
-    }
 
 
 @pytest.mark.parametrize("fast_route", ["on", "off"])

@@ -11,6 +11,8 @@ from aiohttp import web
 from sepal.contracts import wire
 from sepal.gateway.trial_key import trial_key
 from tests.gateway.conftest import RIDE, FakeModelServer, gateway, settings_for
+from tests.gateway.metrics import comes_to
+from tests.waiting import LONG
 
 WIDTH = 4
 
@@ -30,11 +32,12 @@ def test_without_a_key_there_is_no_number(headers: list[tuple[bytes, bytes]]) ->
 class Watched:
     """What reaches the model server: of each call the keys of its rows, or None if it has no keys."""
 
-    def __init__(self, model_server: FakeModelServer, pause: float = 0.0) -> None:
+    def __init__(self, model_server: FakeModelServer) -> None:
         self.calls: list[list[float] | None] = []
         self.rows: list[list[float]] = []
         self._answer = model_server.answer
-        self._pause = pause
+        self.go = asyncio.Event()
+        self.go.set()
         model_server.respond = self.respond
 
     async def respond(self, request: web.Request) -> web.StreamResponse:
@@ -44,7 +47,7 @@ class Watched:
             numbers, keys = numbers[: n_rows * WIDTH], numbers[n_rows * WIDTH :].tolist()
         self.calls.append(keys)
         self.rows.append(numbers[::WIDTH].tolist())
-        await asyncio.sleep(self._pause)
+        await self.go.wait()
         return self._answer("ride_duration", numbers.tobytes())
 
 
@@ -77,15 +80,18 @@ async def test_each_row_takes_its_requests_key_along(
 async def test_rows_without_a_key_that_go_together_with_others_have_none(
     model_server: FakeModelServer,
 ) -> None:
-    watched = Watched(model_server, pause=0.1)
-    async with gateway(settings_for(model_server)) as client:
+    watched = Watched(model_server)
+    watched.go.clear()
+    async with gateway(settings_for(model_server, request_timeout=LONG)) as client:
         first = asyncio.create_task(post(client, RIDE))
-        await asyncio.sleep(0.03)
+        assert await comes_to(client, "sepal_call_rows_count ride_duration", 1)
         keys = ["ann", None, "bob"]
         others = [
             asyncio.create_task(post(client, [{**RIDE, "PULocationID": at + 1}] * 2, key))
             for at, key in enumerate(keys)
         ]
+        assert await comes_to(client, "sepal_waiting_rows ride_duration", 6)
+        watched.go.set()
         answers = await asyncio.gather(first, *others)
     assert [[one["output"] for one in answer] for answer in answers[1:]] == [
         [0.5] * 2,

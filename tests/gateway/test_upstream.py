@@ -8,7 +8,14 @@ import pytest
 from aiohttp import web
 
 from sepal.contracts import wire
+from sepal.gateway.upstream import TOO_LATE
 from tests.gateway.conftest import IRIS, FakeModelServer, call, gateway, running, settings_for
+from tests.gateway.metrics import samples
+from tests.ports import free_port
+from tests.waiting import LONG, comes_async
+
+HANGS = 10.0
+"""Seconds that the fake one says nothing when it hangs."""
 
 GOOD = wire.pack([7, 2, 0.0, 0.0, 1.0])
 
@@ -20,36 +27,44 @@ async def predict(client: aiohttp.ClientSession) -> tuple[int, str | None]:
 
 
 async def test_while_it_is_away_the_gateway_says_503_and_recovers_by_itself() -> None:
-    model_server = FakeModelServer()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    model_server.url = f"http://127.0.0.1:{port}"
-    async with gateway(settings_for(model_server)) as client:
-        assert await predict(client) == (503, "1")
-        async with running(model_server, port):
-            await back(client)
-        assert await predict(client) == (503, "1")
-        async with running(model_server, port):
-            await back(client)
+    port = free_port()
+    model_server = Probed(url=f"http://127.0.0.1:{port}")
+    async with gateway(settings_for(model_server, request_timeout=LONG)) as client:
+        for time in (1, 2):
+            assert await predict(client) == (503, "1")
+            model_server.probes = 0
+            async with running(model_server, port):
+                assert await comes_async(lambda: served(client))
+                assert model_server.probes == 1, "the first probe that is answered is the last"
+            counted = await samples(client)
+            assert counted["sepal_breaker_openings_total"] == time
+            assert counted["sepal_breaker_open"] == 0
 
 
-async def back(client: aiohttp.ClientSession) -> None:
-    """It is served again within half a second."""
-    async with asyncio.timeout(0.5):
-        while (answer := await predict(client)) != (200, None):
-            assert answer == (503, "1")
-            await asyncio.sleep(0.01)
+class Probed(FakeModelServer):
+    """Counts how often it is asked how it is."""
+
+    probes = 0
+
+    async def models(self, request: web.Request) -> web.Response:
+        self.probes += 1
+        return await super().models(request)
+
+
+async def served(client: aiohttp.ClientSession) -> bool:
+    """Whether a prediction is answered. While it is not, the breaker has it told at once."""
+    answer = await predict(client)
+    assert answer in ((200, None), (503, "1"))
+    return answer == (200, None)
 
 
 async def test_after_a_failed_connection_nobody_waits_for_a_port_that_does_not_answer() -> None:
-    model_server = FakeModelServer(url="http://127.0.0.1:9")
-    async with gateway(settings_for(model_server, request_timeout=5)) as client:
+    model_server = FakeModelServer(url=f"http://127.0.0.1:{free_port()}")
+    async with gateway(settings_for(model_server, request_timeout=LONG)) as client:
         assert await predict(client) == (503, "1")
-        started = asyncio.get_running_loop().time()
-        answers = await asyncio.gather(*(predict(client) for _ in range(100)))
+        async with asyncio.timeout(LONG / 2):
+            answers = await asyncio.gather(*(predict(client) for _ in range(100)))
         assert set(answers) == {(503, "1")}
-        assert asyncio.get_running_loop().time() - started < 2
 
 
 async def test_an_answer_after_the_deadline_is_504_at_the_deadline(model_server: FakeModelServer) -> None:
@@ -135,7 +150,7 @@ async def test_an_address_that_takes_no_connections_is_503_within_the_connect_de
             other.setblocking(False)
             other.connect_ex(full.getsockname())
         address = FakeModelServer(url=f"http://127.0.0.1:{full.getsockname()[1]}")
-        async with gateway(settings_for(address, connect_timeout=0.2, request_timeout=5)) as client:
+        async with gateway(settings_for(address, connect_timeout=0.2, request_timeout=LONG)) as client:
             assert await predict(client) == (503, "1")
         for other in others:
             other.close()
@@ -169,13 +184,13 @@ async def test_a_connection_closed_before_an_answer_is_tried_again_once_and_with
         return model_server.answer("iris", await request.read())
 
     model_server.respond = cut
-    async with gateway(settings_for(model_server)) as client:
+    async with gateway(settings_for(model_server, request_timeout=LONG)) as client:
         assert await predict(client) == (200, None)
         assert model_server.calls == 2
         cuts = 2
         assert await predict(client) == (503, "1")
         assert model_server.calls == 4
-    async with gateway(settings_for(model_server, retry_budget=0)) as client:
+    async with gateway(settings_for(model_server, request_timeout=LONG, retry_budget=0)) as client:
         cuts = 1
         assert await predict(client) == (503, "1")
         assert model_server.calls == 5
@@ -191,17 +206,36 @@ async def test_nothing_is_sent_again_to_a_model_server_that_does_not_answer_at_a
         return web.Response()
 
     model_server.respond = cut
-    async with gateway(settings_for(model_server, request_timeout=5)) as client:
+    async with gateway(settings_for(model_server, request_timeout=LONG)) as client:
         started = asyncio.get_running_loop().time()
         assert await predict(client) == (503, "1")
-        assert 0.9 < asyncio.get_running_loop().time() - started < 2
+        assert 0.9 < asyncio.get_running_loop().time() - started < HANGS
         assert model_server.calls == 1
         assert await predict(client) == (503, "1")
         assert model_server.calls == 1
         model_server.hangs, model_server.respond = False, None
-        async with asyncio.timeout(3):
-            while await predict(client) != (200, None):  # noqa: ASYNC110 (until it does)
-                await asyncio.sleep(0.02)
+        assert await comes_async(lambda: served(client))
+
+
+async def test_asking_before_a_retry_takes_no_longer_than_the_request_may(
+    model_server: FakeModelServer,
+) -> None:
+    async def cut(request: web.Request) -> web.StreamResponse:
+        model_server.hangs = True
+        assert request.transport is not None
+        request.transport.abort()
+        return web.Response()
+
+    model_server.respond = cut
+    settings = settings_for(model_server, request_timeout=LONG, connect_timeout=LONG, coalesce="off")
+    async with gateway(settings) as client:
+        started = asyncio.get_running_loop().time()
+        headers = {"X-Request-Deadline": "0.3"}
+        status, problem, _ = await call(client, "POST", "/iris/predict", json=IRIS, headers=headers)
+        assert (status, problem["detail"]) == (504, TOO_LATE)
+        assert 0.2 < asyncio.get_running_loop().time() - started < HANGS
+        assert model_server.calls == 1
+        assert (await samples(client))["sepal_breaker_openings_total"] == 0, "so little time tells nothing"
 
 
 @pytest.mark.parametrize("how", ["error", "nonsense", "numbers that are none", "no answer in time"])
@@ -210,7 +244,7 @@ async def test_failed_calls_in_a_row_open_the_breaker_until_a_call_goes_well(
 ) -> None:
     async def fail(_: web.Request) -> web.StreamResponse:
         if how == "no answer in time":
-            await asyncio.sleep(10)
+            await asyncio.sleep(LONG)
         if how == "error":
             return web.Response(status=500)
         return FakeModelServer.response(b"" if how == "nonsense" else b"x" * len(GOOD))
@@ -222,9 +256,38 @@ async def test_failed_calls_in_a_row_open_the_breaker_until_a_call_goes_well(
             await predict(client)
         assert model_server.calls == 2
         model_server.respond = None
-        async with asyncio.timeout(3):
-            while await predict(client) != (200, None):  # noqa: ASYNC110 (until it does)
-                await asyncio.sleep(0.02)
+        assert await comes_async(lambda: goes_well(client))
+
+
+async def goes_well(client: aiohttp.ClientSession) -> bool:
+    return await predict(client) == (200, None)
+
+
+@pytest.mark.parametrize(
+    ("good_ones_before", "time_outs", "patience"), [(0, 1, "60"), (5, 12, "60"), (5, 12, "0.05")]
+)
+async def test_once_it_answers_again_after_calls_that_hung_predictions_are_served_again(
+    model_server: FakeModelServer, good_ones_before: int, time_outs: int, patience: str
+) -> None:
+    async def hang(_: web.Request) -> web.StreamResponse:
+        await asyncio.sleep(LONG)
+        raise AssertionError
+
+    async def goes_well() -> bool:
+        answer = await call(
+            client, "POST", "/iris/predict", json=IRIS, headers={"X-Request-Deadline": patience}
+        )
+        return answer[0] == 200
+
+    async with gateway(settings_for(model_server, request_timeout=0.2, breaker_failures=1000)) as client:
+        for _ in range(good_ones_before):
+            await goes_well()
+        model_server.respond, model_server.calls = hang, 0
+        async with asyncio.timeout(LONG):
+            while model_server.calls < time_outs:
+                assert not await goes_well()
+        model_server.respond = None
+        assert await comes_async(goes_well)
 
 
 async def test_a_short_deadline_that_is_missed_says_nothing_of_the_model_server(
@@ -235,7 +298,8 @@ async def test_a_short_deadline_that_is_missed_says_nothing_of_the_model_server(
         return model_server.answer("iris", await request.read())
 
     model_server.respond = slowly
-    async with gateway(settings_for(model_server, breaker_failures=1, coalesce="off")) as client:
+    settings = settings_for(model_server, request_timeout=LONG, breaker_failures=1, coalesce="off")
+    async with gateway(settings) as client:
         for said in ("0.05", "0.000000001"):
             headers = {"X-Request-Deadline": said}
             assert (await call(client, "POST", "/iris/predict", json=IRIS, headers=headers))[0] == 504

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from tempfile import mkdtemp
 
 import pytest
 
@@ -18,23 +19,33 @@ from sepal.registry import Registry, Version
 from sepal.settings import Settings
 from tests.drafts import draft_of, small_pipeline
 from tests.ports import free_port
+from tests.redis_server import redis
 
-LEASE = 0.6
+LEASE = 30.0
+"""Seconds: more than a busy machine lets a thread wait."""
+_UP_WITHIN = 120.0
+
+
+class Clock:
+    """Seconds since 1970, which go on only if a test says so."""
+
+    def __init__(self) -> None:
+        self.now = time.time()
+
+    def __call__(self) -> float:
+        return self.now
+
+    def pass_by(self, seconds: float) -> None:
+        """Let so much time go by."""
+        self.now += seconds
 
 
 @pytest.fixture(scope="session")
 def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A Redis server of its own."""
-    program = shutil.which("redis-server") or shutil.which("valkey-server")
-    if program is None:
-        pytest.skip("there is no redis-server on this machine: install Debian's package redis-server")
     port, folder = free_port(), tmp_path_factory.mktemp("redis")
-    command = [program, "--port", str(port), "--bind", "127.0.0.1", "--dir", str(folder), "--save", ""]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as server:
-        url = f"redis://127.0.0.1:{port}/0"
-        _wait_for(lambda: JobQueue(Settings(jobs_queue_url=url, data_dir=folder), "probe").check_room())
-        yield url
-        server.terminate()
+    with redis(folder, port):
+        yield f"redis://127.0.0.1:{port}/0"
 
 
 @pytest.fixture(scope="session")
@@ -45,8 +56,7 @@ def postgres_url() -> Iterator[str]:
         pytest.skip("there is no PostgreSQL on this machine: install Debian's package postgresql")
     is_root = os.geteuid() == 0
     user = "postgres" if is_root else getpass.getuser()
-    folder = Path("/tmp") / f"sepal_postgres_{os.getpid()}"  # noqa: S108 (pytest's own is closed to others)
-    folder.mkdir()
+    folder = Path(mkdtemp(prefix="sepal_postgres_", dir="/tmp"))  # pytest's own is closed to others
     if is_root:
         shutil.chown(folder, user)
     data, port = folder / "data", free_port()
@@ -78,15 +88,17 @@ def postgres_url() -> Iterator[str]:
                 with closing(JobQueue(Settings(jobs_queue_url=url), "probe")) as queue:
                     queue.check_room()
 
-            _wait_for(probe)
-            yield url
-            server.send_signal(signal.SIGINT)  # PostgreSQL's fast shutdown
+            try:
+                _wait_for(probe)
+                yield url
+            finally:
+                server.send_signal(signal.SIGINT)  # PostgreSQL's fast shutdown
     finally:
         shutil.rmtree(folder)
 
 
 def _wait_for(probe: Callable[[], object]) -> None:
-    late = time.monotonic() + 30
+    late = time.monotonic() + _UP_WITHIN
     while True:
         try:
             probe()
@@ -100,7 +112,7 @@ def _wait_for(probe: Callable[[], object]) -> None:
 
 @pytest.fixture
 def jobs_settings(tmp_path: Path) -> Settings:
-    """Leases and pauses that a test can wait for."""
+    """Leases that end in no test by themselves, and pauses that one can wait for."""
     return Settings(
         data_dir=tmp_path / "data",
         jobs_locations=(str(tmp_path),),

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -21,6 +20,7 @@ from sepal.settings import Settings
 from sepal.telemetry.correlation import REQUESTS_HEADER
 from sepal.telemetry.logs import Log
 from sepal.telemetry.writer import LineWriter
+from tests.ports import free_port
 from tests.telemetry.collector import collecting
 
 ROWS = np.random.default_rng(4).uniform(0.1, 9, (20, 4))
@@ -39,9 +39,11 @@ async def living(app: Any) -> AsyncIterator[None]:  # noqa: ANN401 (BentoML ship
     life = asyncio.create_task(app({"type": "lifespan", "asgi": {}, "app": app}, received.get, sent.put))
     await received.put({"type": "lifespan.startup"})
     assert (await sent.get())["type"] == "lifespan.startup.complete"
-    yield
-    await received.put({"type": "lifespan.shutdown"})
-    await life
+    try:
+        yield
+    finally:
+        await received.put({"type": "lifespan.shutdown"})
+        await life
 
 
 async def run(settings: Settings, log: Log | None, *paths: str) -> list[httpx.Response]:
@@ -111,13 +113,17 @@ async def test_what_is_counted_and_that_warming_up_is_not(settings: Settings, ve
 
 
 async def test_metrics_can_have_a_port_of_their_own(settings: Settings, version: Version) -> None:
-    del version
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     own = settings.model_copy(update={"model_server_metrics_port": port})
-    (public,) = await run(own, None, "/metrics")
-    assert public.status_code == 404
+    app: Any = build_service(own).to_asgi(is_main=True)
+    async with (
+        living(app),
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://model-server") as public,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as inside,
+    ):
+        assert (await public.get("/metrics")).status_code == 404
+        told = samples((await inside.get("/metrics")).text)
+    assert told[f"sepal_model_version_info iris {version.name}"] == 1
 
 
 async def test_a_call_and_its_scoring_are_spans(settings: Settings, version: Version) -> None:

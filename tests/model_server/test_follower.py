@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,9 +17,10 @@ from sepal.model_server.follower import Follower
 from sepal.model_server.models import ModelNotReadyError, Models
 from sepal.registry import Draft, Registry, Version
 from sepal.registry.lifecycle import promote
+from sepal.scoring import proof
 from sepal.scoring.proof import AGREES
 from sepal.settings import Settings
-from tests.waiting import comes
+from tests.waiting import LONG, comes
 
 ROWS = np.random.default_rng(4).uniform(0.1, 9, (50, 4))
 
@@ -62,7 +64,7 @@ def test_a_new_champion_answers_soon_after_its_promotion(
     follower.start(lambda _contract: None)
     assert answering(models) == 1
     promote(registry, "iris", "rand_forest_2", "so", passes)
-    assert comes(lambda: answering(models) == 2, within=2.0)
+    assert comes(lambda: answering(models) == 2)
     assert models.status() == {"iris": {"version": "rand_forest_2"}}
     assert models.version_names("iris") == {1: "log_reg_1", 2: "rand_forest_2"}
     assert models.swaps == {"iris": 1}
@@ -77,16 +79,21 @@ def test_no_batch_is_answered_by_two_versions(
     follower.look(registry)
     follower.start(lambda _contract: None)
     seen: list[set[float]] = []
+    stop = threading.Event()
 
     def score() -> None:
-        while len(seen) == 0 or seen[-1] != {2.0}:
+        while not stop.is_set() and (len(seen) == 0 or seen[-1] != {2.0}):
             seen.append(set(models.score("iris", ROWS)[:, 0].tolist()))
             time.sleep(BETWEEN_BATCHES)
 
     scoring = threading.Thread(target=score)
     scoring.start()
-    promote(registry, "iris", "rand_forest_2", "so", passes)
-    scoring.join(5)
+    try:
+        promote(registry, "iris", "rand_forest_2", "so", passes)
+        scoring.join(LONG)
+    finally:
+        stop.set()
+        scoring.join()
     assert {len(versions) for versions in seen} == {1}
     assert {1.0, 2.0} == set.union(*seen)
 
@@ -186,7 +193,14 @@ def test_a_proof_that_takes_long_does_not_hold_the_swap_up(
     settings: Settings,
     draft: Draft,
     proven: Draft,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    proven_at_last, prove = threading.Event(), proof.compiled_agrees
+
+    def held(*arguments: Any) -> bool:  # noqa: ANN401
+        return proven_at_last.wait(LONG) and prove(*arguments)
+
+    monkeypatch.setattr(proof, "compiled_agrees", held)
     follower = Follower(models, settings.model_copy(update={"swap_poll": 0.05}), proof_wait=0.0)
     registry.register(draft), registry.register(proven)
     follower.look(registry)
@@ -194,6 +208,7 @@ def test_a_proof_that_takes_long_does_not_hold_the_swap_up(
     promote(registry, "iris", "rand_forest_2", "so", passes)
     assert comes(lambda: answering(models) == 2)
     plain = models.loaded("iris")
+    proven_at_last.set()
     assert comes(lambda: models.loaded("iris") is not plain), "the compiled evaluator, once it is proven"
     assert answering(models) == 2
     follower.stop()

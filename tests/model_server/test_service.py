@@ -17,6 +17,7 @@ from sepal.contracts.iris import contract as iris
 from sepal.model_server.service import build_service
 from sepal.registry import Draft, Registry, Version
 from sepal.settings import Settings
+from tests.waiting import LONG
 
 ROWS = np.random.default_rng(4).uniform(0.1, 9, (20, 4))
 HEADERS = {"Content-Type": wire.MEDIA_TYPE, wire.CONTRACT_HEADER: iris.signature}
@@ -137,7 +138,7 @@ async def test_a_first_champion_that_comes_after_the_start_is_taken_up_and_warme
         response = await client.post("/iris/score", content=ROWS.tobytes(), headers=HEADERS)
         assert response.status_code == 503
         await asyncio.to_thread(registry.register, draft)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(LONG):
             while (await client.get("/models")).json()["iris"] != {"version": "log_reg_1"}:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         calls = (client.post("/iris/score", content=ROWS.tobytes(), headers=HEADERS) for _ in range(20))

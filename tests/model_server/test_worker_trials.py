@@ -26,7 +26,7 @@ from sepal.scoring.matrix import Matrix
 from sepal.scoring.proof import AGREES, random_rows
 from sepal.scoring.scorer import LoadedVersion, load_version
 from sepal.settings import Settings
-from tests.waiting import comes
+from tests.waiting import LONG, comes
 
 ROWS = random_rows(iris, 2000)
 HALF = Plan("canary", 0.5, max_errors=0.01, min_rows=20)
@@ -275,6 +275,59 @@ def test_a_trial_that_runs_already_is_taken_up_by_a_worker_that_starts(
     follower.stop()
 
 
+@pytest.fixture
+def breaking(
+    two: Registry, models: Models, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[Follower, threading.Event]]:
+    """A canary runs, and what it counts can't be written once, for a reason that nobody foresaw."""
+    add, broken = trials.add, threading.Event()
+
+    def once(*arguments: Any) -> Any:  # noqa: ANN401
+        if not broken.is_set():
+            broken.set()
+            raise OSError("no such luck")
+        return add(*arguments)
+
+    monkeypatch.setattr(trials, "add", once)
+    quick = settings.model_copy(update={"trial_write": 0.1, "shadow_time": 1.0})
+    follower = Follower(models, quick, retry=0.05)
+    follower.look(two)
+    record(two, HALF)
+    follower.look(two)
+    assert comes(lambda: tried(models) is not None)
+    models.score("iris", ROWS)
+    yield follower, broken
+    follower.stop()
+
+
+def test_a_trial_that_breaks_off_and_is_stopped_answers_no_more(
+    two: Registry, models: Models, breaking: tuple[Follower, threading.Event]
+) -> None:
+    follower, broken = breaking
+    assert broken.wait(LONG)
+    trials.stop(two, "iris", "so")
+    follower.look(two)
+    assert comes(lambda: tried(models) is None)
+    assert set(models.score("iris", ROWS)[:, 0]) == {1.0}
+
+
+def test_a_trial_that_breaks_off_begins_again(
+    two: Registry, models: Models, breaking: tuple[Follower, threading.Event]
+) -> None:
+    follower, broken = breaking
+    assert broken.wait(LONG)
+    assert comes(lambda: tried(models) is None), "meanwhile the champion answers alone"
+
+    def again() -> bool:
+        follower.look(two)
+        return tried(models) is not None
+
+    assert comes(again)
+    before = trials.counted(two, trials.running(two)["iris"]).get("seen", 0)
+    models.score("iris", ROWS)
+    assert comes(lambda: trials.counted(two, trials.running(two)["iris"]).get("seen", 0) >= before + 2000)
+
+
 def test_a_canary_that_stops_itself_writes_why_to_the_trail(
     two: Registry, models: Models, follower: Follower, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -291,3 +344,28 @@ def test_a_canary_that_stops_itself_writes_why_to_the_trail(
     assert (last.action, last.actor) == ("trial-stop", "model-server")
     assert "stopped by itself" in last.why
     assert "rows got no answer" in last.why
+
+
+@pytest.mark.usefixtures("follower")
+def test_a_canary_that_stopped_itself_stays_stopped_until_it_can_say_so(
+    two: Registry, models: Models, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop, failed = trials.stop_by_itself, threading.Event()
+
+    def once(*arguments: Any) -> None:  # noqa: ANN401
+        if not failed.is_set():
+            failed.set()
+            raise OSError("no such luck")
+        stop(*arguments)
+
+    monkeypatch.setattr(trials, "stop_by_itself", once)
+    record(two, HALF)
+    assert comes(lambda: tried(models) is not None)
+    trial = models._trials["iris"]
+    monkeypatch.setattr(trial, "challenger", replace(trial.challenger, score=raising))
+    for at in range(0, 200, 5):
+        models.score("iris", ROWS[at : at + 5])
+    assert failed.wait(LONG)
+    assert tried(models) is None
+    assert comes(lambda: trials.running(two) == {})
+    assert "stopped by itself" in two.trail()[-1].why

@@ -170,3 +170,21 @@ def test_a_file_of_another_kind_is_told_which_there_are(tmp_path: Path) -> None:
 def test_a_missing_file_is_told_with_the_option(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match=r"nowhere\.csv.*--data"):
         read_examples(tmp_path / "nowhere.csv", EVERYTHING)
+
+
+def test_a_file_with_blanks_after_its_commas_is_read_as_the_contract_names_its_values(
+    tmp_path: Path,
+) -> None:
+    class Adult(Features):
+        """As the census file of UCI has them."""
+
+        age: float = feature(example=39.0, description="")
+        work: Literal[" Private", " State-gov"] = feature(example=" Private", description="")
+
+    contract = Contract("adult", Adult, Labels((" <=50K", " >50K"), column="income", example=" >50K"))
+    path = tmp_path / "adult.csv"
+    path.write_text("age,work,income\n39, State-gov, <=50K\n50, Private, >50K\n38,Private,>50K\n")
+    found = read_examples(path, contract)
+    assert not found.dropped
+    assert found.X.tolist() == [[39.0, 1.0], [50.0, 0.0], [38.0, 0.0]]
+    assert found.y.tolist() == [" <=50K", " >50K", " >50K"]

@@ -1,7 +1,9 @@
 """The audit trail: it can't be changed, and if it was all the same, that is found."""
 
 import sqlite3
+import threading
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -9,8 +11,8 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import create_engine
 
-from sepal.registry import Draft, Registry, database
-from sepal.registry.lifecycle import promote, roll_back
+from sepal.registry import Draft, Registry, Version, database
+from sepal.registry.lifecycle import promote, prune, roll_back
 from sepal.registry.verify import verify
 from sepal.settings import Settings
 
@@ -26,7 +28,8 @@ def sql(settings: Settings, registry: Registry, draft: Draft) -> Sql:
     roll_back(registry, "iris", "not better", check=bool)
 
     def run(statement: str) -> None:
-        with sqlite3.connect(settings.data_dir / "database.sqlite") as connection:
+        database = settings.data_dir / "database.sqlite"
+        with closing(sqlite3.connect(database)) as connection, connection:
             connection.execute("DROP TRIGGER IF EXISTS audit_no_update")
             connection.execute("DROP TRIGGER IF EXISTS audit_no_delete")
             connection.execute(statement)
@@ -53,7 +56,7 @@ def test_the_database_itself_refuses_to_change_or_remove_a_row(
 ) -> None:
     registry.register(draft)
     with (
-        sqlite3.connect(settings.data_dir / "database.sqlite") as connection,
+        closing(sqlite3.connect(settings.data_dir / "database.sqlite")) as connection,
         pytest.raises(sqlite3.IntegrityError, match="the audit trail is append-only"),
     ):
         connection.execute(statement.replace("6", "1"))
@@ -129,6 +132,59 @@ def test_a_changed_artefact_is_named(registry: Registry, sql: Sql) -> None:
     path.write_bytes(content)
     [fault] = verify(registry).faults
     assert "iris:log_reg_3 is not the artefact that was registered" in fault
+
+
+def test_what_others_do_meanwhile_is_no_fault(registry: Registry, sql: Sql, draft: Draft) -> None:
+    del sql
+    done = threading.Event()
+
+    def work() -> None:
+        try:
+            for _ in range(8):
+                promote(registry, "iris", registry.register(draft).name, "so", check=bool)
+                prune(registry, ["iris"], 1, "so")
+        finally:
+            done.set()
+
+    working = threading.Thread(target=work)
+    working.start()
+    faults = []
+    while not done.is_set():
+        faults += verify(registry).faults
+    working.join()
+    assert faults == []
+    assert len(registry.trail()) > 6 + 16
+
+
+def test_a_version_that_is_registered_between_two_looks_is_no_fault(
+    registry: Registry, sql: Sql, draft: Draft, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del sql
+    versions = registry.versions
+
+    def late(model: str | None = None) -> list[Version]:
+        monkeypatch.undo()
+        registry.register(draft)
+        return versions(model)
+
+    monkeypatch.setattr(registry, "versions", late)
+    assert verify(registry).faults == []
+
+
+def test_an_artefact_that_is_pruned_before_it_is_looked_at_is_no_fault(
+    registry: Registry, sql: Sql, draft: Draft, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    del sql
+    check = registry.artefacts.check
+
+    def late(version: Version) -> None:
+        monkeypatch.undo()
+        assert [gone.name for gone in prune(registry, ["iris"], 1, "so")] == ["log_reg_2", "log_reg_3"]
+        check(version)
+
+    registry.register(draft)
+    monkeypatch.setattr(registry.artefacts, "check", late)
+    assert verify(registry).faults == []
 
 
 def test_a_trail_of_the_first_schema_is_chained_by_the_next_writer(

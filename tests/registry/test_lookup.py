@@ -3,6 +3,7 @@
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -56,7 +57,7 @@ def test_without_a_database_none_is_made(settings: Settings) -> None:
 
 
 def test_tables_of_another_release_are_refused(filled: Registry, settings: Settings) -> None:
-    with sqlite3.connect(settings.data_dir / "database.sqlite") as connection:
+    with closing(sqlite3.connect(settings.data_dir / "database.sqlite")) as connection, connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(RegistryError, match="schema 9999"):
         find_version(settings, "iris")

@@ -2,6 +2,7 @@
 
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,12 @@ from sqlalchemy import create_engine
 
 from sepal.errors import ConfigurationError, NoChampionError, NotFoundError, RegistryError
 from sepal.registry import Draft, Registry, database, tables
+from sepal.registry.registry import _REGISTER_PATIENCE
 from sepal.settings import Settings
 
 
 def sql(settings: Settings, query: str) -> list[tuple[object, ...]]:
-    with sqlite3.connect(settings.data_dir / "database.sqlite") as connection:
+    with closing(sqlite3.connect(settings.data_dir / "database.sqlite")) as connection:
         return connection.execute(query).fetchall()
 
 
@@ -119,7 +121,7 @@ def test_tables_of_another_release_are_refused(
     registry: Registry, draft: Draft, settings: Settings
 ) -> None:
     registry.register(draft)
-    with sqlite3.connect(settings.data_dir / "database.sqlite") as connection:
+    with closing(sqlite3.connect(settings.data_dir / "database.sqlite")) as connection, connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(RegistryError, match=f"schema 9999, this release works with {database.SCHEMA}"):
         registry.versions()
@@ -127,13 +129,40 @@ def test_tables_of_another_release_are_refused(
         registry.register(draft)
 
 
-@pytest.mark.parametrize("url", ["nonsense", "nosuchdialect://x"])
+@pytest.mark.parametrize("url", ["nonsense", "nosuchdialect://x", "mysql://x"])
 def test_a_url_that_can_not_be_used_is_told_by_its_setting(url: str, tmp_path: Path) -> None:
     with (
         pytest.raises(ConfigurationError, match="SEPAL_DATABASE_URL"),
         Registry.open(Settings(data_dir=tmp_path, database_url=url)),
     ):
         pass
+
+
+def test_a_database_that_can_not_be_locked_is_refused_with_those_that_can(tmp_path: Path) -> None:
+    url = "mysql+pymysql://me:hush@host/sepal"
+    with (
+        pytest.raises(ConfigurationError, match=r"mysql.*sqlite:///FILE or postgresql://") as told,
+        Registry.open(Settings(data_dir=tmp_path, database_url=url)),
+    ):
+        pass
+    assert "hush" not in str(told.value)
+
+
+def test_a_writer_waits_for_another_one_as_long_as_it_is_told(
+    registry: Registry, draft: Draft, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry.register(draft)
+    monkeypatch.setattr("sepal.registry.registry._REGISTER_PATIENCE", 0.1)
+    with registry.writing():
+        with pytest.raises(RegistryError, match="can't be used"), registry.writing(0.1):
+            pass
+        with pytest.raises(RegistryError, match="can't be used"):
+            registry.register(draft)
+    assert registry.register(draft).name == "log_reg_2"
+
+
+def test_a_training_waits_for_longer_than_other_writers() -> None:
+    assert _REGISTER_PATIENCE >= 10 * database.PATIENCE
 
 
 def test_the_migrations_end_at_the_schema_and_make_the_tables(

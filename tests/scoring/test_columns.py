@@ -286,3 +286,22 @@ def test_faults_stand_in_contract_order_and_say_which_rows_have_them() -> None:
     assert result.faulty.tolist() == [True, False, True]
     some = result.some(np.array([2]))
     assert [fault.where.tolist() for fault in some.faults] == [[False], [True], [False]]
+
+
+def test_names_with_blanks_around_them_are_found_with_and_without() -> None:
+    class Adult(Features):
+        """As the census file of UCI has them."""
+
+        work: Literal[" Private", " ?", "State gov"] = feature(example=" Private", description="")
+
+    contract = Contract("adult", Adult, Quantity("answer", unit="m", example=1.0))
+    found = encoded(
+        contract, [{"work": text} for text in (" Private", "Private ", " ?", "State gov", "Stategov")]
+    )
+    assert found.rows[:4, 0].tolist() == [0.0, 0.0, 1.0, 2.0]
+    assert found.faulty.tolist() == [False, False, False, False, True]
+    types = {"work": pl.Enum([" Private", " ?"])}
+    assert encoded(contract, [{"work": " ?"}, {"work": " Private"}], types).rows[:, 0].tolist() == [
+        1.0,
+        0.0,
+    ]

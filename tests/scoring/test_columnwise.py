@@ -383,3 +383,18 @@ def test_a_dump_of_the_shipped_rides_needs_no_scikit_learn(ride_pipeline: Pipeli
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=False).returncode == 0
     assert regressors_agree(ride_pipeline.predict, lambda _rows: np.load(tmp_path / "answers.npy"), rows)
+
+
+@pytest.mark.parametrize("output", ["pandas", "polars", "default"])
+def test_steps_that_give_frames_are_compiled_as_well_and_stay_as_they_are(output: str) -> None:
+    codes = TRAIN[:, [CODES, LARGE]]
+    encoder = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+    pipeline = make_pipeline(encoder, Ridge()).set_output(transform=output)
+    pipeline.fit(codes, TRAIN[:, NUMBERS])
+    compiled = compiled_regressor(pipeline)
+    assert compiled is not None
+    assert not np.isnan(pipeline.predict(codes)).any()
+    assert regressors_agree(pipeline.predict, compiled, codes)
+    assert type(pipeline[0].transform(codes)).__module__.partition(".")[0] == {"default": "numpy"}.get(
+        output, output
+    )

@@ -4,17 +4,21 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from datetime import datetime
+from typing import Annotated, Any
 
 import numpy as np
 import pytest
+from pydantic import Field
+from sklearn.compose import ColumnTransformer
 from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import PowerTransformer, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, PowerTransformer, StandardScaler
 
 from model_training.recipes.iris import log_reg
 from model_training.tables import read_examples
+from sepal.contracts import Contract, Features, Quantity, WallClock, feature
 from sepal.contracts.iris import contract as iris
 from sepal.contracts.ride_duration import contract as ride
 from sepal.registry import Version
@@ -27,6 +31,7 @@ from sepal.scoring.proof import (
     classifiers_agree,
     compiled_agrees,
     dumped_evaluator,
+    proof_rows,
     random_rows,
     regressors_agree,
 )
@@ -140,6 +145,70 @@ def test_only_what_agreed_on_the_rows_of_training_is_used(
     score = scorer(replace(version, details=recorded), iris, pipeline)
     assert ("not proven" in caplog.text) is not proven
     assert np.allclose(score(ROWS)[:, 2:], pipeline.predict_proba(ROWS), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("expected", "found", "agree"),
+    [
+        ([np.inf, 1.0], [np.inf, 2.0], False),
+        ([np.inf, 1.0], [np.inf, 1.0], True),
+        ([np.inf, 1.0], [-np.inf, 1.0], False),
+        ([np.inf, 1.0], [1e308, 1.0], False),
+        ([1e308, 1.0], [np.inf, 1.0], False),
+        ([1e300, 5.0], [1e300, 6.0], False),
+        ([1e300, 5.0], [1e300, 5.0 + 1e-14], True),
+        ([np.nan, 1.0], [np.nan, 1.0], False),
+        ([1e6, 1e5, 1.0], [1e6, 1e5, 1.0 + 1e-9], True),  # what is left where large terms cancel out
+        ([1e6, 1e5, 1.0], [1e6, 1e5, 1.0 + 1e-5], False),
+    ],
+)
+def test_a_huge_quantity_does_not_hide_a_wrong_one(
+    expected: list[float], found: list[float], agree: bool
+) -> None:
+    answers = [np.array(expected), np.array(found)]
+    assert regressors_agree(lambda rows: answers[0], lambda rows: answers[1], ROWS) is agree
+
+
+class Ranges(Features):
+    """Ranges of every shape."""
+
+    over: Annotated[float, Field(gt=0)] = feature(example=1.0, description="")
+    under: Annotated[float, Field(lt=-3)] = feature(example=-4.0, description="")
+    endless: Annotated[float, Field(ge=0, le=np.inf)] = feature(example=1.0, description="")
+    wide: Annotated[float, Field(ge=-1.7e308, le=1.7e308)] = feature(example=1.0, description="")
+    between: Annotated[float, Field(gt=0, lt=1e-300)] = feature(example=5e-301, description="")
+    whole: Annotated[int, Field(gt=0, lt=4)] = feature(example=1, description="")
+    seen: Annotated[WallClock, Field(gt=datetime(2019, 1, 1), lt=datetime(2019, 1, 1, 0, 0, 3))] = feature(
+        example="2019-01-01T00:00:01", description=""
+    )
+
+
+RANGES = Contract("ranges", Ranges, Quantity(column="y", unit="m", example=1.0))
+
+
+def test_random_rows_are_of_all_that_ranges_with_open_and_endless_ends_hold() -> None:
+    rows = random_rows(RANGES, 2000)
+    assert len(RANGES.decode(rows.astype("<f8").tobytes())) == 2000
+    positions = {column.name: at for at, column in enumerate(RANGES.columns)}
+    for name in ("over", "under", "endless", "wide", "between"):
+        assert len(np.unique(rows[:, positions[name]])) > 1500, name
+    assert set(rows[:, positions["whole"]]) == {1.0, 2.0, 3.0}
+    assert len(np.unique(rows[:, positions["seen"]])) == 2
+    assert np.ptp(rows[:, positions["wide"]] / 1e308) > 3.3
+
+
+def test_a_logarithm_of_what_must_be_over_zero_is_proven() -> None:
+    class Sizes(Features):
+        """Sizes."""
+
+        size: Annotated[float, Field(gt=0)] = feature(example=1.0, description="")
+        depth: Annotated[float, Field(ge=0, le=np.inf)] = feature(example=1.0, description="")
+
+    contract = Contract("sizes", Sizes, RANGES.target)
+    rows = random_rows(contract, 200)
+    columns = ColumnTransformer([("log", FunctionTransformer(np.log), [0]), ("rest", "passthrough", [1])])
+    pipeline = make_pipeline(columns, LinearRegression()).fit(rows, rows.sum(axis=1))
+    assert compiled_agrees(contract, pipeline, proof_rows(contract, pipeline, 5000)) is True
 
 
 def test_random_rows_are_rows_that_the_contract_takes() -> None:

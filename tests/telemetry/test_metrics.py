@@ -2,29 +2,22 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from pathlib import Path
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
-from sepal.errors import PortTakenError
 from sepal.telemetry import sharing
-from sepal.telemetry.exposition import Exposition, serve
+from sepal.telemetry.exposition import Exposition
 from sepal.telemetry.metrics import Metrics
+from tests.samples import samples_in
+from tests.waiting import comes
 
 
 def samples(exposition: Exposition) -> dict[str, float]:
-    """By name, and the values of the labels."""
-    return {
-        " ".join((sample.name, *sample.labels.values())): sample.value
-        for family in text_string_to_metric_families(exposition.text().decode())
-        for sample in family.samples
-    }
+    """What it tells."""
+    return samples_in(exposition.text().decode())
 
 
 def counted(**counts: int) -> Metrics:
@@ -84,10 +77,7 @@ def test_what_a_process_counts_comes_to_the_others_by_itself(tmp_path: Path) -> 
     metrics = counted(a=1)
     one, two = Exposition(metrics, tmp_path), Exposition(counted(), tmp_path)
     metrics.instruments["sepal_requests_total"].add("a")  # type: ignore[union-attr]  # a counter
-    end = time.monotonic() + 10
-    while samples(two)["sepal_requests_total a"] != 2:
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    assert comes(lambda: samples(two)["sepal_requests_total a"] == 2)
     one.close()
     two.close()
 
@@ -113,15 +103,25 @@ def test_the_counts_of_a_process_that_has_ended_stay_and_its_gauges_go(tmp_path:
     again.close()
 
 
-def test_folders_of_dead_starts_are_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+HOLDS_A_FOLDER = """
+import time
+from sepal.telemetry import sharing
+print(sharing.make_folder(), flush=True)
+time.sleep(600)
+"""
+
+
+def test_folders_that_no_process_holds_are_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait()
-    (tmp_path / f"sepal-metrics-{ended.pid}-x").mkdir()
-    (tmp_path / "sepal-metrics-of-mine").mkdir()
+    dead, new = tmp_path / "sepal-metrics-7-dead", tmp_path / "sepal-metrics-7-new"
+    for folder in (dead, new, tmp_path / "sepal-metrics-of-mine"):
+        folder.mkdir()
+        if folder is not new:
+            os.utime(folder, (0, 0))
     first = sharing.make_folder()
+    os.utime(first, (0, 0))
     second = sharing.make_folder()
-    assert set(tmp_path.iterdir()) == {first, second, tmp_path / "sepal-metrics-of-mine"}
+    assert set(tmp_path.iterdir()) == {first, second, new, tmp_path / "sepal-metrics-of-mine"}
     assert sharing.environment_for(1) == {sharing.FOLDER_VARIABLE: ""}
     monkeypatch.setenv(sharing.FOLDER_VARIABLE, "")
     assert sharing.folder_of_this_start() is None
@@ -129,16 +129,37 @@ def test_folders_of_dead_starts_are_swept(tmp_path: Path, monkeypatch: pytest.Mo
     assert sharing.folder_of_this_start() == first
 
 
-def test_metrics_have_a_port_of_their_own_if_it_is_free() -> None:
-    exposition = Exposition(counted(a=2))
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        with pytest.raises(PortTakenError, match=f"Port {port} on 127.0.0.1, for metrics"):
-            serve(exposition, "127.0.0.1", port, shared=False)
-    server = serve(exposition, "127.0.0.1", 0, shared=True)
-    with urllib.request.urlopen(f"http://127.0.0.1:{server.server_port}/metrics", timeout=5) as response:
-        assert b'sepal_requests_total{endpoint="a"} 2.0' in response.read()
-    server.shutdown()
-    server.server_close()
+def test_a_folder_is_not_swept_while_its_process_lives_be_it_in_another_container(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The number of such a process says nothing here: nobody may have it, or somebody else."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    command = [sys.executable, "-c", HOLDS_A_FOLDER]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        made = Path(holder.stdout.readline().strip())
+        ended = subprocess.Popen([sys.executable, "-c", ""])
+        ended.wait()
+        elsewhere = made.rename(tmp_path / f"sepal-metrics-{ended.pid}-elsewhere")
+        os.utime(elsewhere, (0, 0))
+        sharing.make_folder()
+        assert elsewhere.exists()
+        holder.kill()
+        holder.wait()
+    sharing.make_folder()
+    assert not elsewhere.exists()
+
+
+def test_a_worker_holds_its_folder_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    folder = tmp_path / "sepal-metrics-7-x"
+    folder.mkdir()
+    worker = Exposition(counted(a=1), folder)
+    os.utime(folder, (0, 0))
+    sharing.make_folder()
+    assert folder.exists()
+    worker.close()
+    os.utime(folder, (0, 0))
+    sharing.make_folder()
+    assert not folder.exists()

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from sepal.telemetry.writer import LineWriter
+from tests.waiting import LONG, comes
 
 
 def test_lines_of_many_come_out_in_order_and_all_of_them_at_the_end(tmp_path: Path) -> None:
@@ -24,10 +25,7 @@ def test_a_line_comes_out_by_itself_within_a_moment(tmp_path: Path) -> None:
         writer = LineWriter(log.fileno())
         for said in ("first\n", "first\nsecond\n"):
             writer.write(said.splitlines(keepends=True)[-1])
-            end = time.monotonic() + 5
-            while (tmp_path / "log").read_text() != said:
-                assert time.monotonic() < end
-                time.sleep(0.01)
+            assert comes(lambda said=said: (tmp_path / "log").read_text() == said)  # type: ignore[misc]
         writer.close()
 
 
@@ -41,7 +39,8 @@ def test_nobody_waits_for_a_reader_that_has_stalled_and_what_is_dropped_is_count
     assert writer.dropped > 0
     writer.close(timeout=0.1)
     assert time.monotonic() - began < 3
-    os.close(reading)  # so that its thread ends, too
+    os.close(reading)
+    writer.close(timeout=LONG)  # its thread has ended before the number of its file is another's
     os.close(writing)
 
 
@@ -57,7 +56,7 @@ def test_nothing_is_raised_when_the_reader_has_gone() -> None:
 
 def test_the_end_of_a_process_writes_what_is_left() -> None:
     program = "from sepal.telemetry.writer import LineWriter\nLineWriter(gather=60).write('last words\\n')"
-    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, timeout=30)
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, timeout=LONG)
     assert ended.stdout == b"last words\n"
 
 
@@ -107,6 +106,6 @@ writer.write("third\\n")
 sys.exit(writer.dropped)
 """
     with (tmp_path / "log").open("wb") as log:
-        ended = subprocess.run([sys.executable, "-c", program], stdout=log, check=False, timeout=30)
+        ended = subprocess.run([sys.executable, "-c", program], stdout=log, check=False, timeout=LONG)
     assert (tmp_path / "log").read_text() == "first and \nsecond\nthird\n"
     assert ended.returncode == 2

@@ -8,6 +8,7 @@ import numpy.typing as npt
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import precision_recall_fscore_support
 
+from model_training.pipelines.evaluate import answered, probabilities
 from model_training.pipelines.findings import Findings
 from model_training.tables import Floats
 from sepal.contracts import Labels
@@ -48,7 +49,7 @@ def label_scores(target: Labels, findings: Findings) -> LabelScores:
     """Precision and recall of each label on the test rows, in the contract's order."""
     precision, recall, _, _ = precision_recall_fscore_support(
         findings.test.y,
-        findings.pipeline.predict(findings.test.X),
+        answered(findings.pipeline, findings.test.X),
         labels=list(target.names),
         zero_division=np.nan,
     )
@@ -57,20 +58,19 @@ def label_scores(target: Labels, findings: Findings) -> LabelScores:
 
 def calibration(findings: Findings) -> Calibration:
     """How often the test rows' answers are right, by the probability that came with them."""
-    answers = findings.pipeline.predict(findings.test.X)
-    columns = np.searchsorted(findings.pipeline.classes_, answers)
+    answers = answered(findings.pipeline, findings.test.X)
+    known = sorted(map(str, findings.pipeline.classes_))
+    found = probabilities(findings.pipeline, findings.test.X)
     # A sum of probabilities may lie above 1 by a rounding error.
-    probabilities = np.clip(
-        findings.pipeline.predict_proba(findings.test.X)[np.arange(len(answers)), columns], 0, 1
-    )
+    given = np.clip(found[np.arange(len(answers)), np.searchsorted(known, answers)], 0, 1)
     hits = answers == findings.test.y
-    right, probability = calibration_curve(hits, probabilities, n_bins=_BINS, pos_label=True)
+    right, probability = calibration_curve(hits, given, n_bins=_BINS, pos_label=True)
     edges = np.linspace(0, 1, _BINS + 1)
-    counts = np.bincount(np.searchsorted(edges[1:-1], probabilities), minlength=_BINS)
+    counts = np.bincount(np.searchsorted(edges[1:-1], given), minlength=_BINS)
     low, high = _wilson(right, counts[counts > 0])
     return Calibration(
         *(edges, counts, probability, right, low, high),
-        *(float(probabilities.mean()), float(hits.mean())),
+        *(float(given.mean()), float(hits.mean())),
     )
 
 

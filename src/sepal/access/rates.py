@@ -21,9 +21,8 @@ class Rate:
         """A rate from its text; None for `none`. A burst widens or narrows the window, the rate stays.
 
         100/s is 100 in a second; with a burst of 500 it is 500 in 5 seconds. 1000/h with a burst
-        of 10 is 10 in 36 seconds. A window has whole seconds, at least one: so a burst is rounded
-        up to what comes in these. ConfigurationError if the text
-        is no rate.
+        of 10 is 10 in 36 seconds. A window has whole seconds, at least one, so that a burst is
+        rounded up to what the rate lets in during these. ConfigurationError if the text is no rate.
         """
         found = re.fullmatch(RATE, text)
         if found is None:

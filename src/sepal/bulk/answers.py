@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from sepal.bulk.job import probability_name
 from sepal.bulk.sketch import Sketch
 from sepal.contracts import Contract, Labels
 from sepal.errors import ArtefactError, DataError
@@ -95,7 +96,9 @@ def _evaluator(
 ) -> tuple[Any, Sequence[str]]:
     names = contract.target.names if isinstance(contract.target, Labels) else ()
     if compiled and (dumped := artefacts.load_evaluator(version)) is not None:
-        return dumps.load(dumped), sorted(names)  # scikit-learn's order of labels
+        classes = (dumps.classes_of(dumped) or _sorted(names)) if names else ()
+        if classes is not None:
+            return dumps.load(dumped), classes
     from sepal.scoring.scorer import classifier_of, random_proof, regressor_of
 
     pipeline, proof = artefacts.load(version), random_proof if compiled else None
@@ -103,6 +106,18 @@ def _evaluator(
         return partial(_in_slices, regressor_of(version, contract, pipeline, proof), _slice(pipeline)), ()
     classify = classifier_of(version, contract, pipeline, proof)
     return _SlicedClassifier(classify, _slice(pipeline)), [*map(str, pipeline.classes_)]
+
+
+def _sorted(names: Sequence[str]) -> tuple[str, ...] | None:
+    """Labels in scikit-learn's order, for an evaluator that was dumped without it; None if it is not sure.
+
+    A pipeline may have been fitted on numbers, which are sorted otherwise than their texts.
+    """
+    try:
+        by_number = sorted(names, key=float)
+    except ValueError:
+        return tuple(sorted(names))
+    return tuple(by_number) if by_number == sorted(names) else None
 
 
 def _slice(pipeline: Any) -> int:  # noqa: ANN401 (any scikit-learn estimator)
@@ -159,7 +174,7 @@ class _Labels:
             positions, matrix = self.classify(rows)
             for label in self.target.names:
                 values = np.ascontiguousarray(matrix[:, self.classes.index(label)])
-                probabilities.append(pl.Series(f"probability_{label}", values))
+                probabilities.append(pl.Series(probability_name(label), values))
             if not np.isfinite(matrix).all():
                 finite = np.asarray(np.isfinite(matrix).all(axis=1))
         else:

@@ -11,14 +11,16 @@ import pyarrow as pa
 import pyarrow.fs
 
 from sepal.bulk.formats import public
-from sepal.errors import DataError
+from sepal.errors import DataError, SourceAwayError
 
 
 def filesystem_of_url(url: str) -> tuple[Any, str]:
     """The file system of a URL, None for this machine's own, and the path on it."""
     try:
         filesystem, path = pa.fs.FileSystem.from_uri(url)
-    except (pa.ArrowException, OSError, ValueError) as error:
+    except OSError as error:  # of a store of objects, where its bucket is
+        raise SourceAwayError(f"{public(url)} can't be reached: {error}") from error
+    except (pa.ArrowException, ValueError) as error:
         raise DataError(f"{public(url)} is no address that can be read: {error}") from error
     return None if isinstance(filesystem, pa.fs.LocalFileSystem) else filesystem, path
 

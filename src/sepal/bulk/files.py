@@ -1,6 +1,7 @@
 """Files of input: found by address, on any file system that pyarrow knows, and read as text or as bytes."""
 
 import codecs
+import errno
 import stat
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from sepal.bulk.formats import COMPRESSIONS, Format, format_of, public
-from sepal.errors import DataError, NotFoundError
+from sepal.errors import DataError, NotFoundError, SourceAwayError
 
 _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -17,6 +18,19 @@ _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
+_OWN_SCHEMES = ("file://", "local://")
+"""Of this machine's own files, as pyarrow has them."""
+_LASTING = {
+    errno.ENOENT,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EACCES,
+    errno.EPERM,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.EINVAL,
+}
+"""What will be the same at the next try."""
 _WILDCARDS = frozenset("*?[")
 _INVALID = "\udcff"
 """Stands for what can't be decoded: as UTF-8 it is the byte FF, which UTF-8 does not have."""
@@ -73,7 +87,8 @@ def find(address: str) -> list[InputFile]:
         if fixed != path:
             infos = [info for info in found(filesystem, fixed or "/") if Path(info.path).match(path)]
     except (OSError, ValueError) as error:
-        raise NotFoundError(f"{public(address)} can't be read: {error}") from error
+        kind = SourceAwayError if may_pass(error, filesystem) else NotFoundError
+        raise kind(f"{public(address)} can't be read: {error}") from error
     files = [
         InputFile(info.path, info.size, info.mtime, filesystem)
         for info in sorted(infos, key=lambda info: info.path)
@@ -96,8 +111,24 @@ def filesystem_of(address: str) -> tuple[Any, str]:
 
 
 def is_local(address: str) -> bool:
-    """Whether an address is a path on this machine."""
-    return filesystem_of(address)[0] is None
+    """Whether an address is a path on this machine; of a URL its scheme says so, and no server is asked."""
+    return "://" not in address or address.startswith(_OWN_SCHEMES)
+
+
+def may_pass(error: Exception, filesystem: Any) -> bool:  # noqa: ANN401
+    """Whether what failed on a file system may go well at the next try.
+
+    A store of objects gives no number with its errors, nor does what is damaged on this machine.
+    """
+    if not isinstance(error, OSError):
+        return False
+    return error.errno not in _LASTING if error.errno is not None else filesystem is not None
+
+
+def unreadable(file: InputFile, what: str, error: Exception) -> DataError:
+    """The error of a file that can't be read: whether it is of use to try again, its kind says."""
+    kind = SourceAwayError if may_pass(error, file.filesystem) else DataError
+    return kind(f"{file.path} {what}: {error}")
 
 
 def is_folder(filesystem: Any, path: str) -> bool:  # noqa: ANN401
@@ -147,10 +178,12 @@ class Text:
         try:
             self._raw, self._stream = _opened(file)
         except OSError as error:
-            raise DataError(f"{file.path} can't be read: {error}") from error
+            raise unreadable(file, "can't be read", error) from error
         self._mark = 0
-        self._ahead, encoding = self._without_mark(encoding)
-        self._decoder = None if encoding == "utf-8" else codecs.getincrementaldecoder(encoding)("replace")
+        self._ahead, self._encoding = self._without_mark(encoding)
+        self._decoder = (
+            None if self._encoding == "utf-8" else codecs.getincrementaldecoder(self._encoding)("replace")
+        )
 
     def read(self, size: int) -> bytes:
         """The next `size` bytes of text; fewer at the end alone."""
@@ -159,7 +192,13 @@ class Text:
         while len(self._decoded) < size and not self._ended:
             data = self._read_raw(size)
             self._ended = len(data) < size
-            decoded = self._decoder.decode(data, final=self._ended)
+            try:
+                decoded = self._decoder.decode(data, final=self._ended)
+            except UnicodeError as error:  # such as of UTF-16 that does not say its byte order
+                raise DataError(
+                    f"{self._file.path} is not in {self._encoding}: {error}. Give its --encoding, such as "
+                    "utf-8, utf-16-le or cp1252."
+                ) from error
             self._decoded += decoded.replace("\ufffd", _INVALID).encode("utf-8", "surrogateescape")
         text, self._decoded = self._decoded[:size], self._decoded[size:]
         return text
@@ -191,7 +230,7 @@ class Text:
                 parts.append(part)
                 missing -= len(part)
         except OSError as error:
-            raise DataError(f"{self._file.path} can't be read to its end: {error}") from error
+            raise unreadable(self._file, "can't be read to its end", error) from error
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _without_mark(self, encoding: str | None) -> tuple[bytes, str]:

@@ -18,6 +18,9 @@ ENDINGS: dict[str, Format] = {
 }
 COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 
+_NOT_OF_FILES = {"idna", "punycode", "raw_unicode_escape", "undefined", "unicode_escape", "utf_7"}
+"""Python's names for what writes text by other text, in addresses and programs."""
+
 
 def format_of(path: str) -> Format | None:
     """The format that a file's name says, compressed or not; None if it says none."""
@@ -45,7 +48,10 @@ def check_encoding(encoding: str) -> str:
     """An encoding's usual name; ValueError if text has no such encoding."""
     try:
         "".encode(encoding)  # there are codecs of other things than text, too
-        return codecs.lookup(encoding).name
+        name = codecs.lookup(encoding).name
+        if name.replace("-", "_") in _NOT_OF_FILES:
+            raise LookupError(name)
+        return name
     except (LookupError, ValueError) as error:
         raise ValueError(
             f"there is no encoding {encoding!r}; try utf-8, utf-16, latin-1 or cp1252"

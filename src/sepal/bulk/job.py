@@ -6,6 +6,8 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from sepal.bulk.formats import Format, check_encoding, format_of
+from sepal.contracts import Contract, Labels
+from sepal.errors import DataError
 
 Column = Annotated[str, Field(min_length=1, max_length=200)]
 
@@ -57,6 +59,11 @@ class Options(BaseModel):
     sample: Annotated[int, Field(ge=1)] | None = Field(None, description="Score only so many rows.")
 
 
+def probability_name(label: str) -> str:
+    """The column of a label's probability."""
+    return f"probability_{label}"
+
+
 class Job(Options):
     """Files to score: `input` and `output` are paths or URLs."""
 
@@ -77,6 +84,31 @@ class Job(Options):
         if len(set(self.partition_by)) < len(self.partition_by):
             raise ValueError(f"a column is twice in what to partition by: {', '.join(self.partition_by)}")
         return self
+
+    def check(self, contract: Contract) -> None:
+        """DataError if it does not go with the contract that it is scored by."""
+        target = contract.target
+        if not isinstance(target, Labels):
+            if self.proba:
+                raise DataError(
+                    f"{contract.name} gives a quantity, and has no probabilities: leave out --proba."
+                )
+            if self.label_names or self.position_name:
+                raise DataError(f"{contract.name} gives a quantity: it has no labels to name or to number.")
+            return
+        if self.proba and (twice := {*self.own_columns} & {*map(probability_name, target.names)}):
+            raise DataError(
+                f"Two columns of the output would be {min(twice)!r}, which has a probability: rename the "
+                "other."
+            )
+        if unknown := [name for name in self.label_names if name not in target.names]:
+            raise DataError(
+                f"{contract.name} has no label {unknown[0]!r} to give another word for. It has: "
+                f"{', '.join(target.names)}."
+            )
+        words = [self.label_names.get(name, name) for name in target.names]
+        if twice := {word for word in words if words.count(word) > 1}:
+            raise DataError(f"Two labels would both be called {min(twice)!r}: give them different words.")
 
     @property
     def own_columns(self) -> list[str]:

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,7 +12,9 @@ import polars as pl
 
 from sepal.bulk.blocks import Block, BlockReader
 from sepal.bulk.files import InputFile, Text
+from sepal.bulk.json_types import JsonTypes
 from sepal.bulk.rows import LONGEST_TOLD, Done, Indices, Position, Rejected, Rows
+from sepal.contracts import Feature
 from sepal.errors import DataError
 
 _START = Position(0, 1)
@@ -33,6 +35,7 @@ class JsonLinesReader:
             text.close()
         self._file, self.columns = file, _keys(file, first)
         self._schema: dict[str, Any] = {}
+        self._types = JsonTypes.of({}, {})
         self._refused: Sequence[str] = ()
 
     def types(self, columns: Sequence[str]) -> dict[str, pl.DataType]:
@@ -46,6 +49,10 @@ class JsonLinesReader:
             for name in self.columns
             if name in others or name in numbers
         }
+
+    def expect(self, features: Mapping[str, Feature]) -> None:
+        """Take in these selected columns, each with its feature, only the type of JSON that it has."""
+        self._types = JsonTypes.of(self._schema, features)
 
     def refuse(self, keys: Sequence[str]) -> None:
         """Fail at a key that would have been wanted, had it been in one of the first objects."""
@@ -63,7 +70,10 @@ class JsonLinesReader:
     def chunks(self, after: Done | None = None) -> Iterator["JsonLinesChunk"]:
         """As `Reader` says."""
         for block in self._blocks.blocks(*(after or (_START,))):
-            yield JsonLinesChunk(self._file.path, block, self._schema, self._refused)
+            yield self._chunk(block)
+
+    def _chunk(self, block: Block) -> "JsonLinesChunk":
+        return JsonLinesChunk(self._file.path, block, self._schema, self._types, self._refused)
 
     @property
     def seekable(self) -> bool:
@@ -83,7 +93,7 @@ class JsonLinesReader:
     def span(self, start: Position, end: Position) -> Iterator["JsonLinesChunk"]:
         """As `Reader` says."""
         for block in self._blocks.span(start, end.offset):
-            yield JsonLinesChunk(self._file.path, block, self._schema, self._refused)
+            yield self._chunk(block)
 
 
 def _keys(file: InputFile, text: bytes) -> list[str]:
@@ -103,6 +113,7 @@ class JsonLinesChunk:
     path: str
     block: Block
     schema: dict[str, Any]
+    types: JsonTypes
     refused: Sequence[str]
 
     def parse(self) -> Rows:
@@ -115,7 +126,7 @@ class JsonLinesChunk:
             return self._parse_sound()
         if len(frame) != n_lines or not self._are_objects(frame):
             return self._parse_sound()
-        return self._rows(frame, np.arange(n_lines), self.block.rejected)
+        return self._rows(frame, self.block.data, np.arange(n_lines), self.block.rejected)
 
     def _refuse_late_keys(self) -> None:
         for name in self.refused:
@@ -144,19 +155,29 @@ class JsonLinesChunk:
             if _object(line) is not None:
                 sound.append(at)
                 continue
-            told = line.decode("utf-8", "replace")[:LONGEST_TOLD]
-            rejected.append(Rejected(self.block.line + at, "", "not a JSON object", told))
-        frame = self._read(b"".join(self._lines[at] + b"\n" for at in sound))
-        return self._rows(frame, np.array(sound, dtype=np.int64), rejected)
+            rejected.append(Rejected(self.block.line + at, "", "not a JSON object", self._told(at)))
+        data = b"".join(self._lines[at] + b"\n" for at in sound)
+        return self._rows(self._read(data), data, np.array(sound, dtype=np.int64), rejected)
 
-    def _rows(self, frame: pl.DataFrame, lines: Indices, rejected: Sequence[Rejected]) -> Rows:
+    def _rows(self, frame: pl.DataFrame, data: bytes, lines: Indices, rejected: Sequence[Rejected]) -> Rows:
+        faults = self.types.faults(frame, data, lambda row: _object(self._lines[lines[row]]) or {})
+        if faults:
+            more = [
+                Rejected(self.block.line + int(lines[row]), column, reason, self._told(lines[row]))
+                for row, (column, reason) in faults.items()
+            ]
+            kept = np.delete(np.arange(len(frame)), [*faults])
+            frame, lines, rejected = frame[kept], lines[kept], [*rejected, *more]
         return Rows(
             frame,
             lines + self.block.line,
             rejected,
-            lambda rows: [self._lines[at].decode("utf-8", "replace")[:LONGEST_TOLD] for at in lines[rows]],
+            lambda rows: [self._told(at) for at in lines[rows]],
             lambda rows: self._as_text([self._lines[at] for at in lines[rows]]),
         )
+
+    def _told(self, at: int) -> str:
+        return self._lines[at].decode("utf-8", "replace")[:LONGEST_TOLD]
 
     @cached_property
     def _lines(self) -> list[bytes]:

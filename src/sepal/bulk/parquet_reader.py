@@ -11,7 +11,8 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sepal.bulk.files import InputFile
+from sepal.bulk.files import InputFile, unreadable
+from sepal.bulk.parquet_text import decoded, in_dictionaries, pieces, text_bytes
 from sepal.bulk.rows import LONGEST_TOLD, Done, Indices, Position, Rows
 from sepal.errors import DataError, ResumeError
 
@@ -20,14 +21,16 @@ _BUFFER = 1 << 20
 
 
 class ParquetReader:
-    """Reads one file in chunks of about `n_values` values."""
+    """Reads one file in chunks of about `n_values` values, and about `n_bytes` bytes of text."""
 
-    def __init__(self, file: InputFile, *, n_values: int, most_columns: int) -> None:
-        self._file, self._n_values = file, n_values
+    def __init__(self, file: InputFile, *, n_values: int, n_bytes: int, most_columns: int) -> None:
+        self._file, self._n_values, self._n_bytes = file, n_values, n_bytes
         try:
             self._parquet = pq.ParquetFile(file.open(), buffer_size=_BUFFER, pre_buffer=False)
+            self._row, self._digest = 0, self._footer_digest()
         except (OSError, pa.ArrowException) as error:
-            raise DataError(f"{file.path} is no Parquet file that can be read: {error}") from error
+            raise unreadable(file, "is no Parquet file that can be read", error) from error
+        self._files: dict[tuple[str, ...], Any] = {(): self._parquet}
         metadata = self._parquet.metadata
         if metadata.num_columns > most_columns:
             raise DataError(
@@ -36,7 +39,6 @@ class ParquetReader:
             )
         self.columns = list(self._parquet.schema_arrow.names)
         self._sizes: list[int] = [metadata.row_group(at).num_rows for at in range(metadata.num_row_groups)]
-        self._row, self._digest = 0, self._footer_digest()
         self.select((), self.columns)
 
     def types(self, columns: Sequence[str]) -> dict[str, pl.DataType]:
@@ -49,6 +51,15 @@ class ParquetReader:
         """Want these columns, of whatever types they are."""
         self._wanted = [name for name in self.columns if name in numbers or name in others]
         self._n_rows = max(1, self._n_values // max(10, len(self._wanted)))
+        self._texts = text_bytes(self._parquet.metadata, self._wanted)
+
+    def _opened(self, groups: Sequence[int]) -> Any:  # noqa: ANN401 (pyarrow.parquet.ParquetFile)
+        """The file, read so that these row groups' dictionaries of text take no more memory than there."""
+        names = tuple(in_dictionaries(self._parquet, self._wanted, groups))
+        if names not in self._files:
+            more = {"buffer_size": _BUFFER, "pre_buffer": False, "metadata": self._parquet.metadata}
+            self._files[names] = pq.ParquetFile(self._file.open(), read_dictionary=names, **more)
+        return self._files[names]
 
     @property
     def share(self) -> float:
@@ -108,30 +119,46 @@ class ParquetReader:
     def _groups(self) -> Iterator[list[int]]:
         """Row groups that are read together: as many as make up a chunk, or a large one alone."""
         together: list[int] = []
-        for at, size in enumerate(self._sizes):
-            if together and sum(self._sizes[each] for each in together) + size > self._n_rows:
+        for at in range(len(self._sizes)):
+            if together and not self._fit([*together, at]):
                 yield together
                 together = []
             together.append(at)
         if together:
             yield together
 
+    def _fit(self, groups: Sequence[int]) -> bool:
+        """Whether row groups are no more than a chunk."""
+        return (
+            sum(self._sizes[at] for at in groups) <= self._n_rows
+            and sum(self._texts[at] for at in groups) <= self._n_bytes
+        )
+
     def _read(self, groups: list[int], row: int, begin: int) -> Iterator["ParquetChunk"]:
         try:
             for table in self._tables(groups):
                 self._row = row + len(table)
-                if row >= begin:
-                    yield ParquetChunk(table.select(self._wanted), row)
+                if self._row > begin:
+                    left = table.slice(max(0, begin - row)).select(self._wanted)
+                    yield ParquetChunk(decoded(left, self._parquet.schema_arrow), max(row, begin))
                 row = self._row
         except (OSError, pa.ArrowException) as error:
-            raise DataError(f"{self._file.path} can't be read to its end: {error}") from error
+            raise unreadable(self._file, "can't be read to its end", error) from error
 
     def _tables(self, groups: list[int]) -> Iterator[Any]:
-        if sum(self._sizes[at] for at in groups) <= self._n_rows:
-            yield self._parquet.read_row_groups(groups, columns=self._wanted)
+        if self._fit(groups):
+            yield from pieces(
+                self._opened(groups).read_row_groups(groups, columns=self._wanted), self._n_bytes
+            )
             return
-        batches = self._parquet.iter_batches(self._n_rows, row_groups=groups, columns=self._wanted)
-        yield from (pa.Table.from_batches([batch]) for batch in batches)
+        n_rows = min(self._n_rows, *(self._rows_of_text(at) for at in groups))
+        batches = self._opened(groups).iter_batches(n_rows, row_groups=groups, columns=self._wanted)
+        for batch in batches:
+            yield from pieces(pa.Table.from_batches([batch]), self._n_bytes)
+
+    def _rows_of_text(self, group: int) -> int:
+        """How many rows of a row group have about as much text as a chunk may have."""
+        return max(1, self._n_bytes * self._sizes[group] // max(1, self._texts[group]))
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,14 @@ from sepal.bulk.answers import Model
 from sepal.bulk.csv_reader import CsvReader
 from sepal.bulk.files import InputFile, filesystem_of, find, is_folder
 from sepal.bulk.formats import COMPRESSIONS, ENDINGS, Format, public
-from sepal.bulk.job import Job
+from sepal.bulk.job import Job, probability_name
 from sepal.bulk.jsonl_reader import JsonLinesReader
 from sepal.bulk.outputs import Output
 from sepal.bulk.rows import Reader
 from sepal.bulk.scoring import DATE_PARTS, Scorer
 from sepal.contracts import Contract, Labels
 from sepal.contracts.contract import few
-from sepal.errors import DataError, NotFoundError, ResumeError
+from sepal.errors import DataError, NotFoundError, ResumeError, StorageError
 from sepal.settings import Settings
 
 _LARGEST_BLOCK, _SMALLEST_BLOCK = 1 << 25, 1 << 18
@@ -30,7 +30,7 @@ _BYTES_PER_VALUE = 200
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much is read at a time: bytes of text, rows times columns of Parquet; and columns at most."""
+    """How much is read at a time: bytes of text; of Parquet, rows times columns; and columns at most."""
 
     block: int
     values: int
@@ -130,6 +130,8 @@ class Plan:
         ]
         reader.select(numbers, [*self.keep, *(name for name in matched.values() if name not in numbers)])
         if isinstance(reader, JsonLinesReader):
+            features = {feature.name: feature for feature in self.contract.columns}
+            reader.expect({column: features[name] for name, column in matched.items()})
             reader.refuse([name for name, of in self.contract.column_of.items() if of not in matched])
         return reader
 
@@ -174,7 +176,17 @@ def stem_of(file: InputFile) -> str:
 
 
 def check_place(address: str, output: Output, files: Sequence[InputFile]) -> None:
-    """Raise DataError if the output would take the place of an input, or of what is not its own."""
+    """Raise DataError if the output would take the place of an input, or of what is not its own.
+
+    StorageError if its place does not answer.
+    """
+    try:
+        _check_place(address, output, files)
+    except OSError as error:
+        raise StorageError(f"{public(address)} can't be looked at: {error}") from error
+
+
+def _check_place(address: str, output: Output, files: Sequence[InputFile]) -> None:
     filesystem, path = filesystem_of(address)
     for file in files:
         inside = output.partition_by and file.path.startswith(f"{path}/")
@@ -221,7 +233,7 @@ def _kept(job: Job, contract: Contract, reader: Reader) -> list[str]:
     """The columns to carry over; DataError if one is not there, or an output column has its name."""
     written = {*job.own_columns}
     if job.proba and isinstance(contract.target, Labels):
-        written |= {f"probability_{label}" for label in contract.target.names}
+        written |= {*map(probability_name, contract.target.names)}
     if job.keep == "all":
         return [name for name in reader.columns if name not in written]
     for name in job.keep:
@@ -260,7 +272,7 @@ def _open(job: Job, file: InputFile, sizes: Sizes) -> Reader:
 def _open_parquet(job: Job, file: InputFile, sizes: Sizes) -> Reader:
     from sepal.bulk.parquet_reader import ParquetReader  # late: pyarrow's import takes a while
 
-    return ParquetReader(file, n_values=sizes.values, most_columns=sizes.columns)
+    return ParquetReader(file, n_values=sizes.values, n_bytes=sizes.block, most_columns=sizes.columns)
 
 
 _READERS: dict[Format, Callable[[Job, InputFile, Sizes], Reader]] = {

@@ -1,9 +1,9 @@
 """Outputs that are not on this machine: made here, then copied to where they belong."""
 
 import hashlib
-import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ def upload(made: Path, address: str, output: Output) -> None:
     An object store shows an object only once it is whole. Of a partitioned output, what
     an earlier one had there and this one has not is removed last.
     """
-    if is_local(address):
+    if is_local(address) or not made.exists():  # it is there already, and was removed here
         return
     from sepal.bulk.arrow_files import is_file
 
@@ -52,10 +52,24 @@ def upload(made: Path, address: str, output: Output) -> None:
         ) from error
 
 
-def remove(made: Path, address: str) -> None:
-    """Remove here what is a copy of a remote address's output."""
+def remove(made: Path, address: str, work: Path) -> None:
+    """Remove here what is a copy of a remote address's output, while its work folder is still locked.
+
+    First of all, in one step, the output goes into the work folder: what is there is whole.
+    """
+    if is_local(address):
+        return
+    if made.exists():
+        made.replace(work / "uploaded")
+    for ending in _ENDINGS:
+        beside(made, ending).unlink(missing_ok=True)
+
+
+def remove_folder(made: Path, address: str) -> None:
+    """Remove the folder of a remote address's output, unless the next run has begun in it."""
     if not is_local(address):
-        shutil.rmtree(made.parent, ignore_errors=True)
+        with suppress(OSError):
+            made.parent.rmdir()
 
 
 def _files(made: Path, path: str) -> Iterator[tuple[Path, str]]:

@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 from sepal.bulk import remote
 from sepal.bulk.allocator import keep_freed_memory
 from sepal.bulk.answers import Model, Summary, check_example, load_model
+from sepal.bulk.formats import public
 from sepal.bulk.job import Job
 from sepal.bulk.manifest import manifest
 from sepal.bulk.outputs import REJECTED, Segment, rejected_segment
@@ -24,7 +25,8 @@ from sepal.bulk.sketch import Sketch
 from sepal.bulk.totals import Totals
 from sepal.bulk.work import Entry, WorkFolder
 from sepal.contracts import Contract
-from sepal.registry import ArtefactStore
+from sepal.errors import NotFoundError, ResumeError
+from sepal.registry import ArtefactStore, Version
 from sepal.registry.lookup import find_version
 from sepal.settings import Settings
 
@@ -63,9 +65,13 @@ def prepare(
     *,
     check: CheckPlace | None = None,
 ) -> tuple[Plan, Model]:
-    """The plan of a job, and the version that scores, loaded and tried out."""
+    """The plan of a job, and the version that scores, loaded and tried out.
+
+    ResumeError if `version_name`, with which a run was begun, is there no more.
+    """
+    job.check(contract)
     model = load_model(
-        find_version(settings, job.model, job.version or version_name),
+        _version(job, settings, version_name),
         contract,
         ArtefactStore.of(settings),
         proba=job.proba,
@@ -76,6 +82,18 @@ def prepare(
     )
     check_example(model)
     return Plan.make(job, contract, settings, check=check), model
+
+
+def _version(job: Job, settings: Settings, begun: str | None) -> Version:
+    try:
+        return find_version(settings, job.model, job.version or begun)
+    except NotFoundError as error:
+        if job.version or begun is None:
+            raise
+        raise ResumeError(
+            f"An unfinished run of {public(job.output)} was begun with {begun} of {job.model}, which has "
+            "been removed since, as by sepal models prune. Begin again with --restart."
+        ) from error
 
 
 def run(
@@ -107,8 +125,9 @@ def run(
         done = work.finished or _Run(plan, model, work, watch, _workers(settings)).score()
         work.publish(output)
         remote.upload(output, job.output, plan.output)
+        remote.remove(output, job.output, work.folder)
         work.remove()
-    remote.remove(output, job.output)
+    remote.remove_folder(output, job.output)
     return done
 
 

@@ -7,29 +7,23 @@ speaks of, checks the rest, and goes on. Publishing is a rename.
 """
 
 import base64
-import errno
-import fcntl
-import hashlib
 import json
-import os
 import shutil
-import socket
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from threading import Thread
 from typing import IO, Any
 
+from sepal.bulk.journal import Part, cut_parts, read_journal, sound_lines
+from sepal.bulk.locking import LOCK, locked, no_space
 from sepal.bulk.outputs import OUTPUT, REJECTED, Output, Segment
 from sepal.bulk.places import beside
 from sepal.bulk.rows import Done, Position
 from sepal.durable import flush, flush_folder, write
-from sepal.errors import OutputBusyError, ResumeError, StorageError
-from sepal.user import user_name
+from sepal.errors import ResumeError
 
-_PLAN, _JOURNAL, _LOCK, _MANIFEST = "plan.json", "journal.jsonl", "lock", "manifest.json"
+_PLAN, _JOURNAL, _MANIFEST = "plan.json", "journal.jsonl", "manifest.json"
 
 
 @dataclass(frozen=True)
@@ -47,37 +41,13 @@ class Entry:
     summary: Mapping[str, Any]
 
 
-@dataclass
-class _Part:
-    """A file that grows: its length, the hash of its bytes, and its row groups' footers and offsets."""
-
-    path: Path
-    length: int = 0
-    hash: Any = field(default_factory=hashlib.sha256)
-    groups: list[tuple[bytes, int]] = field(default_factory=list)
-
-    def append(self, data: bytes, footer: bytes = b"") -> None:
-        """Write to the file's end, durably; the bytes are hashed while the disk takes them."""
-        if footer:
-            self.groups.append((footer, self.length))
-        hashing = Thread(target=self.hash.update, args=(data,))
-        hashing.start()
-        try:
-            with self.path.open("ab") as file:
-                file.write(data)
-                flush(file)
-        finally:
-            hashing.join()
-        self.length += len(data)
-
-
 class WorkFolder:
     """An open work folder; `entries` are the chunks that are done."""
 
     def __init__(self, folder: Path, output: Output) -> None:
         self.folder, self._output = folder, output
         self.entries: list[Entry] = []
-        self._parts: dict[str, _Part] = {}
+        self._parts: dict[str, Part] = {}
         self._journal: IO[bytes] | None = None
 
     @classmethod
@@ -165,7 +135,7 @@ class WorkFolder:
         made = self.folder / OUTPUT
         if made.exists():
             copied = self.folder / "manifest.copy"
-            shutil.copyfile(self.folder / _MANIFEST, copied)
+            write(copied, (self.folder / _MANIFEST).read_bytes())
             copied.replace(manifest)
             if made.is_dir() or output.is_dir():
                 _set_aside(output, self.folder / "replaced")
@@ -180,11 +150,11 @@ class WorkFolder:
         self.folder.rename(done)
         shutil.rmtree(done, ignore_errors=True)
 
-    def _part(self, path: str) -> _Part:
+    def _part(self, path: str) -> Part:
         if (part := self._parts.get(path)) is None:
             whole = self.folder / path
             whole.parent.mkdir(parents=True, exist_ok=True)
-            part = self._parts[path] = _Part(whole)
+            part = self._parts[path] = Part(whole)
             if path.startswith(OUTPUT):
                 part.append(self._output.start())
             flush_folder(whole.parent)
@@ -206,10 +176,10 @@ class WorkFolder:
     def _resume(self) -> None:
         """Take up what the journal says is done, as far as the files hold it; drop the rest."""
         path = self.folder / _JOURNAL
-        lines = list(_read_journal(path))
+        lines = list(read_journal(path))
         if self.finished is None:
-            lines = lines[: self._check_parts(lines)]
-            self._cut_parts(lines)
+            lines = lines[: sound_lines(self.folder, lines)]
+            self._parts = cut_parts(self.folder, self._output, self._files(), lines)
             with path.open("ab") as journal:
                 journal.truncate(sum(len(line) for line, _ in lines))
             self._journal = path.open("ab")
@@ -218,51 +188,6 @@ class WorkFolder:
             entry = {name: value for name, value in done.items() if name != "parts"}
             end, digest = entry["done"]
             self.entries.append(Entry(**{**entry, "done": Done(Position(*end), digest)}))
-
-    def _check_parts(self, lines: Sequence[tuple[bytes, Mapping[str, Any]]]) -> int:
-        """How many lines of the journal the files bear out."""
-        sound = len(lines)
-        for path in {path for _, done in lines for path in done["parts"]}:
-            whole = self.folder / path
-            if not whole.exists():
-                whole.parent.mkdir(parents=True, exist_ok=True)
-                whole.touch()
-            digest, at = hashlib.sha256(), 0
-            with whole.open("rb") as file:
-                for number, (_, done) in enumerate(lines):
-                    if path not in done["parts"]:
-                        continue
-                    length, expected, _ = done["parts"][path]
-                    for data in _pieces(file, length - at):
-                        digest.update(data)
-                    at = length
-                    if digest.hexdigest() != expected:
-                        sound = min(sound, number)
-                        break
-        return sound
-
-    def _cut_parts(self, lines: Sequence[tuple[bytes, Mapping[str, Any]]]) -> None:
-        """Cut every file to the length that the last line gives it, and remove those that none names."""
-        grown: dict[str, list[tuple[int, str]]] = {}
-        for _, done in lines:
-            for path, (length, _, footer) in done["parts"].items():
-                grown.setdefault(path, []).append((length, footer))
-        for file in self._files():
-            if str(file.relative_to(self.folder)) not in grown:
-                file.unlink()
-        for path, lengths in grown.items():
-            part = self._parts[path] = _Part(self.folder / path, length=lengths[-1][0])
-            begin = len(self._output.start()) if path.startswith(OUTPUT) else 0
-            with part.path.open("r+b") as opened:
-                opened.truncate(part.length)
-                for data in _pieces(opened, part.length):
-                    part.hash.update(data)
-            offsets = [begin, *(length for length, _ in lengths)]
-            part.groups = [
-                (base64.b64decode(footer), offset)
-                for offset, (_, footer) in zip(offsets, lengths, strict=False)
-                if footer
-            ]
 
     def _files(self) -> list[Path]:
         made = self.folder / OUTPUT
@@ -275,35 +200,6 @@ class WorkFolder:
             self._journal = None
 
 
-def discard(folder: Path) -> None:
-    """Remove what an unfinished run has left, unless another run is at it."""
-    if folder.is_dir():
-        with suppress(OutputBusyError), locked(folder):
-            shutil.rmtree(folder)
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Have a work folder alone, made if it is not there; OutputBusyError naming who else has it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / _LOCK).open("a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if not os.path.samestat(os.fstat(lock.fileno()), (folder / _LOCK).stat()):
-                raise FileNotFoundError("another run has just removed it")
-        except OSError as error:
-            lock.seek(0)
-            raise OutputBusyError(
-                f"Another run is writing this output: {lock.read().strip() or 'just started'}. "
-                f"Wait for it or stop it. Its work folder is {folder}."
-            ) from error
-        lock.truncate(0)
-        started = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-        lock.write(f"process {os.getpid()} of {user_name()} on {socket.gethostname()}, since {started}")
-        lock.flush()
-        yield
-
-
 def _empty(folder: Path) -> None:
     for name in (_MANIFEST, _JOURNAL):  # first what speaks of the others
         (folder / name).unlink(missing_ok=True)
@@ -311,7 +207,7 @@ def _empty(folder: Path) -> None:
     for path in folder.iterdir():
         if path.is_dir():
             shutil.rmtree(path)
-        elif path.name != _LOCK:
+        elif path.name != LOCK:
             path.unlink()
 
 
@@ -331,44 +227,7 @@ def _difference(was: Any, now: Any) -> str:  # noqa: ANN401 (JSON)
     return f" was {was!r}, is {now!r}"
 
 
-def _read_journal(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
-    """Its lines up to the first that is not whole."""
-    if not path.exists():
-        return
-    with path.open("rb") as journal:
-        for line in journal:
-            try:
-                read = json.loads(line)
-            except ValueError:
-                return
-            if not line.endswith(b"\n"):
-                return
-            yield line, read
-
-
-def _pieces(file: IO[bytes], length: int) -> Iterator[bytes]:
-    while length > 0 and (data := file.read(min(length, 1 << 20))):
-        yield data
-        length -= len(data)
-
-
 def _set_aside(output: Path, place: Path) -> None:
     """Make room for a folder, which a rename does not replace."""
     if output.exists():
         output.replace(place)
-
-
-@contextmanager
-def no_space(folder: Path) -> Iterator[None]:
-    """Tell of a full disk, or a place that can't be written, as a StorageError."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise StorageError(
-                f"No space is left for {folder}. Nothing is published, and what is done is kept: make room "
-                "and give the same command again."
-            ) from error
-        raise StorageError(
-            f"{error.filename or folder} can't be written: {error.strerror or error}."
-        ) from error

@@ -12,7 +12,8 @@ from sepal.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from sepal.registry import Registry
-    from sepal.registry.lifecycle import Check, Move
+    from sepal.registry.checked import Check
+    from sepal.registry.lifecycle import Move
 
 Model = Annotated[str, typer.Argument(help="The model, such as iris.")]
 Why = Annotated[
@@ -53,7 +54,7 @@ def prune(
 ) -> None:
     """Remove old versions, their records and artefacts.
 
-    Never the champion, nor the one that a rollback would go to.
+    Never the champion, nor the challenger on trial, nor the one that a rollback would go to.
     """
     from sepal.registry import Registry, lifecycle
 

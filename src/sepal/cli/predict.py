@@ -115,7 +115,9 @@ def _described(client: "Client", model: str) -> "ModelDescription":
 
 def _read(source: str) -> str:
     try:
-        return sys.stdin.read() if source == "-" else Path(source).read_text(encoding="utf-8-sig")
+        if source == "-":
+            return sys.stdin.read().removeprefix("\ufeff")
+        return Path(source).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{source} is no UTF-8 text: {error}.") from error
     except OSError as error:

@@ -61,13 +61,19 @@ def rows_of_text(text: str, model: "ModelDescription") -> list[Row]:
     if start == "{":
         return _objects(_json_lines(text))
     known = {known for f in model.features for known in (f.name, *f.aliases)}
-    table = csv.DictReader(io.StringIO(text), restkey="")
-    if not known & set(table.fieldnames or ()):
+    csv.field_size_limit(max(csv.field_size_limit(), len(text)))  # a column that is left out may be long
+    table = csv.DictReader(io.StringIO(text, newline=""), restkey="")
+    try:
+        names = table.fieldnames or ()
+        rows = [{k: v for k, v in row.items() if k in known} for row in table]
+    except csv.Error as error:
+        raise DataError(f"The CSV can't be read: line {table.line_num}: {error}.") from error
+    if not known & set(names):
         raise DataError(
             f"The first line names no feature of {model.name}, which takes "
             f"{', '.join(f.name for f in model.features)}. It begins {text[:80].splitlines()[0]!r}."
         )
-    return [_typed({k: v for k, v in row.items() if k in known}, model) for row in table]
+    return [_typed(row, model) for row in rows]
 
 
 def _json_lines(text: str) -> object:
@@ -115,7 +121,8 @@ def _number(text: str) -> float:
     return number
 
 
-_BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
+_BOOLEANS = {"true": True, "false": False}
+"""As `sepal score` reads them."""
 
 
 def _boolean(text: str) -> bool:

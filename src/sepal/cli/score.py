@@ -104,9 +104,10 @@ def score(
     the same command. OUTPUT appears only when it is whole.
 
     Exit codes: 0 done, 2 wrong options, 3 wrong settings, 4 no such model, version or file,
-    5 a file that can't be used, 6 a version that must not be loaded, 9 more rejected rows
-    than allowed, 10 an unfinished run that was begun otherwise, 11 another run is writing
-    OUTPUT, 12 no space or no permission, 14 Spark's job failed, 130 stopped.
+    5 a file that can't be used, 6 a version that must not be loaded, 7 a registry that can't
+    be used, 9 more rejected rows than allowed, 10 an unfinished run that was begun otherwise,
+    11 another run is writing OUTPUT, 12 no space or no permission, 14 Spark's job failed,
+    130 stopped.
     """
     job = job_of(
         model=model,
@@ -127,6 +128,10 @@ def score(
     )
     if master is not None and engine is not Engine.spark:
         raise typer.BadParameter("--master is for --engine spark")
+    if workers is not None and engine is Engine.spark:
+        raise typer.BadParameter(
+            "--workers is for --engine local: Spark's own settings say how many tasks run at once"
+        )
     settings = load_settings(bulk_workers=workers, bulk_memory=memory)
     if dry_run:
         _try(job, settings, log_format)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sepal.registry.trials import Counts, Trial
 
 
-Why = Annotated[str | None, typer.Option(help="The reason, kept in the audit trail.")]
+Why = Annotated[str | None, typer.Option(help="The reason, kept in the audit trail; it may be left out.")]
 
 
 class _StartsByDefault(TyperGroup):
@@ -37,6 +37,10 @@ app = typer.Typer(
 )
 
 
+_LARGE = 0.5
+"""A share above this is said with its %: by a 1 a person may mean 1 %, which is another thing than all."""
+
+
 def _share(text: str) -> float:
     """A share such as 5% or 0.05."""
     matched = re.fullmatch(r"([0-9.]+)(%?)", text.strip())
@@ -46,6 +50,8 @@ def _share(text: str) -> float:
         value = -1.0
     if not 0 < value <= 1:
         raise typer.BadParameter(f"{text!r} is no share: say 5% or 0.05")
+    if value > _LARGE and "%" not in text:
+        raise typer.BadParameter(f"{text!r} may be {100 * value:g}% or {value:g}%: say which, with its %")
     return value
 
 
@@ -100,6 +106,10 @@ def start_trial(
     that it does not.
     """
     if stop:
+        if version is not None or shadow or canary is not None:
+            raise typer.BadParameter(
+                f"--stop ends the trial of {model}: give no version, nor how to try it"
+            )
         stop_trial(model, why)
         return
     if version is None or shadow == (canary is not None):

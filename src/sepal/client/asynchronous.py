@@ -8,10 +8,8 @@ import httpx
 
 from sepal.client.answers import ModelDescription, Prediction, read_descriptions
 from sepal.client.core import Asking, Choices, Core, Model, Options, lost
-from sepal.client.exchange import Lost, Reply, Send, Steps, Wait
-from sepal.client.problems import of_part
+from sepal.client.exchange import Course, Lost, Reply, Send, T, Wait
 from sepal.client.rows import Part, Row, Rows
-from sepal.errors import ServiceError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,12 +60,8 @@ class AsyncClient:
         given = core.given(model, rows)
 
         async def answer(part: Part) -> list[Prediction]:
-            try:
-                async with free:
-                    steps = core.predict(model, part, deadline, asking)
-                    return part.decode(await self._carry_out(steps))
-            except ServiceError as error:
-                raise of_part(error, part.start) from error.__cause__
+            async with free:
+                return await self._carry_out(core.predict(model, part, deadline, asking))
 
         free = asyncio.Semaphore(core.options.concurrency)
         tasks = [asyncio.create_task(answer(part)) for part in core.parts(given)]
@@ -82,13 +76,14 @@ class AsyncClient:
         """The models that the service has, with their features, and whether they answer."""
         return read_descriptions(await self._carry_out(self._core.get("/models")))
 
-    async def _carry_out(self, steps: Steps) -> bytes:
+    async def _carry_out(self, steps: Course[T]) -> T:
         outcome: Reply | Lost | None = None
         while True:
             try:
                 step = steps.send(outcome)
             except StopIteration as end:
-                return bytes(end.value)
+                result: T = end.value
+                return result
             if isinstance(step, Wait):
                 await asyncio.sleep(step.seconds)
                 outcome = None

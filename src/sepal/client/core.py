@@ -11,11 +11,16 @@ from urllib.parse import quote
 
 import httpx
 
-from sepal.client.exchange import Deadline, Lost, Request, Send, Steps, exchange
+from sepal.client.answers import Prediction
+from sepal.client.exchange import Course, Deadline, Lost, Request, Send, Steps, exchange
+from sepal.client.problems import of_part
 from sepal.client.retries import RETRIES, Budget, Retries
 from sepal.client.rows import Given, Part
 from sepal.contracts import Contract
-from sepal.errors import ConfigurationError
+from sepal.errors import ConfigurationError, DataError, ServiceError, TooLargeError
+
+_MOST_BYTES = 16 * 2**20
+"""Bytes in a request's body that the gateway takes unless it is told otherwise."""
 
 Model: TypeAlias = str | Contract
 """A model's name; or its contract, to have answers checked against it and frames' columns chosen by it."""
@@ -80,6 +85,9 @@ class Options:
         for name in ("timeout", "connect_timeout", "batch_rows", "concurrency"):
             if getattr(self, name) <= 0:
                 raise ConfigurationError(f"{name} is {getattr(self, name)}: it must be more than 0.")
+        for name in ("api_key", "token"):
+            if isinstance(value := getattr(self, name), str) and (why := _unfit(value)) is not None:
+                raise ConfigurationError(f"The {name} can't be sent: {why}. See how it was copied.")
 
     @property
     def headers(self) -> dict[str, str]:
@@ -89,6 +97,8 @@ class Options:
             headers["X-API-Key"] = self.api_key
         if self.token is not None:
             token = self.token if isinstance(self.token, str) else self.token()
+            if (why := _unfit(token)) is not None:
+                raise ConfigurationError(f"The token can't be sent: {why}. See the function that gives it.")
             headers["Authorization"] = f"Bearer {token}"
         return headers
 
@@ -122,6 +132,7 @@ class Core:
     def __init__(self, options: Options) -> None:
         self.options = options
         self._budget = Budget(options.retries)
+        self._most_bytes = _MOST_BYTES
 
     def get(self, path: str) -> Steps:
         """The steps of a question without a body."""
@@ -139,14 +150,32 @@ class Core:
         """Rows in parts, each for a request."""
         return given.parts(self.options.batch_rows)
 
-    def predict(self, model: Model, part: Part, deadline: Deadline, asking: Asking) -> Steps:
-        """The steps of the prediction of one part."""
+    def predict(
+        self, model: Model, part: Part, deadline: Deadline, asking: Asking
+    ) -> Course[list[Prediction]]:
+        """The steps of the prediction of one part, in smaller ones if the service finds it too large."""
+        body, alone = part.encode(), len(part.rows) == 1
+        if alone or len(body) <= self._most_bytes:
+            try:
+                return part.decode((yield from self._ask(model, body, deadline, asking)))
+            except ServiceError as error:
+                if alone or not isinstance(error, TooLargeError):
+                    raise of_part(error, part.start) from error.__cause__
+            self._most_bytes = min(self._most_bytes, len(body) - 1)
+        answers: list[Prediction] = []
+        for piece in part.cut(1 + len(body) // self._most_bytes):
+            answers += yield from self.predict(model, piece, deadline, asking)
+        return answers
+
+    def _ask(self, model: Model, body: bytes, deadline: Deadline, asking: Asking) -> Steps:
         name = quote(model if isinstance(model, str) else model.name, safe="")
         headers = {**self.options.headers, "Content-Type": "application/json"}
         if "trial_key" in asking:
+            if (why := _unfit(asking["trial_key"])) is not None:
+                raise DataError(f"The trial_key can't be sent: {why}. Send a hash of it instead.")
             headers["X-Trial-Key"] = asking["trial_key"]
         path = f"/{name}/{'predict-proba' if asking.get('probabilities') else 'predict'}"
-        return self._exchange(Request("POST", path, headers, part.encode()), deadline)
+        return self._exchange(Request("POST", path, headers, body), deadline)
 
     def _exchange(self, request: Request, deadline: Deadline) -> Steps:
         return exchange(request, deadline, self.options.retries, self._budget)
@@ -161,6 +190,15 @@ class Core:
             "content": step.request.body,
             "timeout": httpx.Timeout(left, connect=min(left, self.options.connect_timeout)),
         }
+
+
+def _unfit(value: str) -> str | None:
+    """Why a text can't be a header's value, without showing it, as it may be secret; None if it can."""
+    for at, character in enumerate(value, 1):
+        if not " " <= character <= "~":
+            what = "a line break" if character in "\r\n" else "not printable ASCII"
+            return f"character {at} of {len(value)} is {what}"
+    return "it begins or ends with a blank" if value != value.strip() else None
 
 
 def lost(error: httpx.RequestError) -> Lost:

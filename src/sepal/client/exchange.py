@@ -9,7 +9,7 @@ import logging
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from sepal.client.problems import error_of
 from sepal.client.retries import Budget, Retries, chance, retry_after
@@ -96,8 +96,13 @@ class Lost:
     again: bool = True
 
 
-Steps: TypeAlias = Generator[Send | Wait, Reply | Lost | None, bytes]
-"""Ends with the body of the good answer, or with a ServiceError."""
+T = TypeVar("T")
+
+Course: TypeAlias = Generator[Send | Wait, Reply | Lost | None, T]
+"""Steps that end with what was asked for, or with a ServiceError."""
+
+Steps: TypeAlias = Course[bytes]
+"""The steps of one request, which end with the body of the good answer."""
 
 
 def exchange(

@@ -12,6 +12,7 @@ from sepal.errors import (
     ServiceAwayError,
     ServiceError,
     ServiceTooSlowError,
+    TooLargeError,
 )
 
 _NAMED = 3
@@ -21,6 +22,7 @@ _KINDS: Mapping[int, type[ServiceError]] = {
     401: AccessDeniedError,
     403: AccessDeniedError,
     404: ModelNotServedError,
+    413: TooLargeError,
     429: ServiceAwayError,
     503: ServiceAwayError,
     504: ServiceTooSlowError,

@@ -40,6 +40,14 @@ class Part:
                 f"The rows from {self.start} to {self.start + len(self.rows) - 1} can't be JSON: {error}."
             ) from error
 
+    def cut(self, pieces: int) -> "list[Part]":
+        """The same rows in about so many parts, at least one row in each."""
+        most = max(1, -(-len(self.rows) // pieces))
+        return [
+            Part(self.start + at, self.rows[at : at + most], self.alone, self.contract)
+            for at in range(0, len(self.rows), most)
+        ]
+
     def decode(self, body: bytes) -> list[Prediction]:
         """The answers to them."""
         if self.alone:

@@ -9,10 +9,8 @@ import httpx
 
 from sepal.client.answers import ModelDescription, Prediction, read_descriptions
 from sepal.client.core import Asking, Choices, Core, Model, Options, lost
-from sepal.client.exchange import Lost, Reply, Send, Steps, Wait
-from sepal.client.problems import of_part
+from sepal.client.exchange import Course, Lost, Reply, Send, T, Wait
 from sepal.client.rows import Part, Row, Rows
-from sepal.errors import ServiceError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,11 +54,7 @@ class Client:
         given = core.given(model, rows)
 
         def answer(part: Part) -> list[Prediction]:
-            steps = core.predict(model, part, deadline, asking)
-            try:
-                return part.decode(self._carry_out(steps))
-            except ServiceError as error:
-                raise of_part(error, part.start) from error.__cause__
+            return self._carry_out(core.predict(model, part, deadline, asking))
 
         parts = core.parts(given)
         if len(parts) < 2:
@@ -76,13 +70,14 @@ class Client:
         """The models that the service has, with their features, and whether they answer."""
         return read_descriptions(self._carry_out(self._core.get("/models")))
 
-    def _carry_out(self, steps: Steps) -> bytes:
+    def _carry_out(self, steps: Course[T]) -> T:
         outcome: Reply | Lost | None = None
         while True:
             try:
                 step = steps.send(outcome)
             except StopIteration as end:
-                return bytes(end.value)
+                result: T = end.value
+                return result
             if isinstance(step, Wait):
                 time.sleep(step.seconds)
                 outcome = None

@@ -20,6 +20,7 @@ from pydantic import (
 from pydantic.fields import FieldInfo
 from pydantic.types import NaiveDatetime
 
+from sepal.contracts.names import check_names
 from sepal.errors import ConfigurationError
 
 LARGEST_EXACT_INTEGER = 2**53 - 1
@@ -160,6 +161,7 @@ class Feature:
             **bounds,
         )
         described._check_exactness()
+        check_names(f"Feature {name!r}", categories)
         return described
 
     @property

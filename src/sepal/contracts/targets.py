@@ -8,6 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import Field
 
+from sepal.contracts.names import check_names
 from sepal.errors import ConfigurationError
 
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -30,6 +31,7 @@ class Labels:
     def __post_init__(self) -> None:
         if len(set(self.names)) != len(self.names) or len(self.names) < 2:
             raise ConfigurationError(f"A contract needs two or more different labels, not {self.names}.")
+        check_names(f"The labels of {self.column!r}", self.names)
         if self.example not in self.names:
             raise ConfigurationError(f"The example {self.example!r} is none of the labels {self.names}.")
 

@@ -2,6 +2,7 @@
 
 import logging
 import math
+import multiprocessing
 import os
 import signal
 import ssl
@@ -10,15 +11,17 @@ from contextlib import suppress
 
 import uvicorn
 from fastapi import FastAPI
+from uvicorn.config import STARTUP_FAILURE
 
 from sepal.access.safety import remarks
-from sepal.draining import DrainingWorkers, drain_on_sigterm
-from sepal.errors import told_in_one_line
+from sepal.draining import HURRY, DrainingWorkers, drain_on_sigterm
+from sepal.errors import SepalError, told_in_one_line
 from sepal.gateway.app import create_app
 from sepal.gateway.bounds import raise_descriptor_limit
 from sepal.gateway.http_protocol import BoundedHttp
+from sepal.lifeline import end_with_parent
 from sepal.ports import check_ports
-from sepal.settings import load_settings, misspelt
+from sepal.settings import Settings, load_settings, misspelt
 from sepal.telemetry import sharing
 from sepal.telemetry.logs import log_of_process
 from sepal.tls import check_server_files, upstream_context
@@ -31,17 +34,18 @@ def app() -> FastAPI:
     settings = load_settings()
     raise_descriptor_limit(settings)
     application = create_app(settings, log_of_process(settings))
-
-    def begin() -> None:
-        application.state.readiness.stopping = True
-        application.state.bounds.close()
-
-    drain_on_sigterm(settings.drain_delay, begin, alone=settings.gateway_workers == 1)
+    parent = multiprocessing.parent_process()
+    drain_on_sigterm(settings.drain_delay, application.state.bounds.close, alone=parent is None)
+    if parent is not None:
+        end_with_parent(parent.pid, by=HURRY)
     return application
 
 
 def main() -> None:
-    """Serve until a signal says stop; then finish the requests in flight."""
+    """Serve until a signal says stop; then finish the requests in flight.
+
+    Ends with 3 only if it can't work as it is set; with 1 if it can't start for a reason that may pass.
+    """
     with told_in_one_line():
         settings = load_settings()
         check_server_files(settings, "gateway")
@@ -74,13 +78,22 @@ def main() -> None:
         ssl_ca_certs=settings.gateway_tls_client_ca and str(settings.gateway_tls_client_ca),
         ssl_cert_reqs=ssl.CERT_REQUIRED if settings.gateway_tls_client_ca else ssl.CERT_NONE,
     )
+    try:
+        _serve(config, settings)
+    except SystemExit as end:
+        sys.exit(SepalError.exit_code if end.code == STARTUP_FAILURE else end.code)
+
+
+def _serve(config: uvicorn.Config, settings: Settings) -> None:
     with suppress(KeyboardInterrupt):  # raised again once it has stopped
-        if settings.gateway_workers > 1:
-            workers = DrainingWorkers(config, [config.bind_socket()])
-            workers.drain_delay = settings.drain_delay
-            workers.run()
-        else:
+        if settings.gateway_workers == 1:
             uvicorn.Server(config).run()
+            return
+        workers = DrainingWorkers(config, [config.bind_socket()])
+        workers.drain_delay = settings.drain_delay
+        workers.run()
+        if workers.failed:
+            sys.exit(STARTUP_FAILURE)
 
 
 if __name__ == "__main__":

@@ -47,6 +47,7 @@ def create_app(settings: Settings, log: Log | None = None) -> FastAPI:
     check_names(contracts.values())
     queues = {name: JobQueue(settings, name) for name in contracts}
     observation = Observation(settings, log)
+    bounds = bounds_of(settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, object]]:
@@ -57,10 +58,8 @@ def create_app(settings: Settings, log: Log | None = None) -> FastAPI:
                     for name, contract in contracts.items()
                 }
                 app.state.readiness = Readiness(
-                    model_server, list(contracts.values()), cache=settings.ready_cache
+                    model_server, list(contracts.values()), cache=settings.ready_cache, bounds=bounds
                 )
-                app.state.limits = limits
-                app.state.bounds = bounds = bounds_of(settings)
                 observation.metrics.watch(bounds, limits, access, model_server)
                 watch = asyncio.create_task(bounds.watch())
                 garbage.settle()
@@ -82,6 +81,7 @@ def create_app(settings: Settings, log: Log | None = None) -> FastAPI:
         swagger_ui_oauth2_redirect_url=None,
         redirect_slashes=False,  # it would redirect to whatever host the request names
     )
+    app.state.bounds = bounds  # before the lifespan: a process may be told to stop while it starts
     problems.install(app, settings.retry_after)
     app.include_router(
         service_routes(

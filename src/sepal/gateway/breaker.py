@@ -78,6 +78,10 @@ class Breaker:
             await asyncio.gather(self._recovery, return_exceptions=True)
 
     def _open(self, then: State) -> None:
+        # `then` is what an answered probe makes of it. A connection that failed said nothing of how the
+        # model server works, so a probe is answer enough, and all may follow: "closed". Calls that failed,
+        # or the one that was tried after them, may have done so while probes were answered all along. So
+        # another single call has to go well first: "half-open".
         self._trying = False
         if self.state != "open":
             self.state = "open"
@@ -93,6 +97,7 @@ class Breaker:
 
     async def _recover(self, then: State) -> None:
         CURRENT.set(None)  # it is for no one request
+        told = False
         while True:
             if self._probes:
                 pause = min(PAUSE * 2 ** min(self._probes - 1, 10), LONGEST_PAUSE)
@@ -101,6 +106,11 @@ class Breaker:
             try:
                 await self._probe()
             except UpstreamError:
+                continue
+            except Exception:
+                if not told:
+                    logger.exception("asking whether the model server is back has failed")
+                told = True
                 continue
             if then == "closed":
                 self._close()

@@ -72,7 +72,7 @@ class Coalescer:
         self._under_way: set[asyncio.Task[None]] = set()
         self._pace = Pace()
         self._last_sent = self._last_ends = 0.0
-        self._full = False
+        self._refused_last = False
         self._deadlines = Deadlines()
 
     @property
@@ -95,13 +95,13 @@ class Coalescer:
         # one has waited already, the newcomer has less time.
         waited = now - self._queue[0].since if self._queue else 0.0
         late = waited + self.expected(n_rows, now) * _MARGIN - patience
-        self._full = late > 0
-        if self._full:
+        self._refused_last = late > 0
+        if self._refused_last:
             raise OverloadedError(_NOT_IN_TIME, retry_after=late)
 
     def admit_early(self, patience: float) -> None:
         """As `admit` for one row that is not there yet; costs nothing while there is room."""
-        if self._full:
+        if self._refused_last:
             self.admit(1, patience, time.monotonic())
 
     async def score(
@@ -136,7 +136,7 @@ class Coalescer:
         self._waiting += n_rows
         self._deadlines.watch(request, now, loop)
         if len(self._under_way) < self._calls:
-            self._start_call()
+            self._start_call(trial=not self._under_way)
         try:
             return await future
         finally:
@@ -144,8 +144,8 @@ class Coalescer:
             request.release()
             self._deadlines.forget_released()
 
-    def _start_call(self) -> None:
-        slices = self._next_slices()
+    def _start_call(self, trial: bool = False) -> None:
+        slices = self._next_slices(trial)
         if slices:
             size = self._row_bytes
             body = b"".join([s.request.rows[s.start * size : (s.start + s.n_rows) * size] for s in slices])
@@ -160,8 +160,13 @@ class Coalescer:
         if self._queue:
             self._start_call()
 
-    def _next_slices(self) -> list[Slice]:
-        """Rows for one call, first come first served, but in turns where requests are large."""
+    def _next_slices(self, trial: bool) -> list[Slice]:
+        """Rows for one call, first come first served, but in turns where requests are large.
+
+        Those whose time is too short are refused; but not on a `trial`, which a row is that comes
+        while no call is under way. If it were refused too, no call would ever tell that they are
+        quick again.
+        """
         slices: list[Slice] = []
         room = self._max_rows
         now = time.monotonic()
@@ -179,7 +184,7 @@ class Coalescer:
                 continue
             n_rows = min(left, room, self._share if self._queue else room)
             if tight:
-                if not slices and now + expect(n_rows) * _MARGIN > request.deadline:
+                if not trial and not slices and now + expect(n_rows) * _MARGIN > request.deadline:
                     request.finish(OverloadedError(_NOT_IN_TIME))
                     continue
                 soonest = min(soonest, request.deadline)

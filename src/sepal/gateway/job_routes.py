@@ -45,7 +45,7 @@ def job_routes(
     router = APIRouter()
     uploads = Uploads(settings)
     for name in contracts:
-        _add_jobs(router, name, queues, settings, uploads)
+        _add_jobs(router, contracts[name], queues, settings, uploads)
         _add_job(router, name, queues)
         _add_files(router, name, queues, settings)
 
@@ -62,8 +62,14 @@ def job_routes(
 
 
 def _add_jobs(
-    router: APIRouter, model: str, queues: Mapping[str, JobQueue], settings: Settings, uploads: Uploads
+    router: APIRouter,
+    contract: Contract,
+    queues: Mapping[str, JobQueue],
+    settings: Settings,
+    uploads: Uploads,
 ) -> None:
+    model = contract.name
+
     async def submit(request: Request, response: Response, key: Key = None) -> JobDocument:
         """Score a file or folder that the service can reach, sent as JSON; or send the file itself.
 
@@ -72,10 +78,10 @@ def _add_jobs(
         queue, kind = queues[model], Kind.of(request.headers)
         if kind.name is None:
             standing = await run_in_threadpool(
-                _take_on, queue, model, await job_requests.job_in_json(request), key, settings
+                _take_on, queue, contract, await job_requests.job_in_json(request), key, settings
             )
         else:
-            standing = await _take_on_upload(request, queue, model, kind.name, key, settings, uploads)
+            standing = await _take_on_upload(request, queue, contract, kind.name, key, settings, uploads)
         response.headers["Location"] = job_path(standing)
         return document(standing)
 
@@ -196,13 +202,14 @@ class _OtherMethods:
 
 
 def _take_on(
-    queue: JobQueue, model: str, request: JobRequest, key: str | None, settings: Settings
+    queue: JobQueue, contract: Contract, request: JobRequest, key: str | None, settings: Settings
 ) -> Standing:
     """Take on a job whose files are elsewhere."""
     check_location("The input", request.input or "", settings.jobs_locations, pattern=True)
     _check_output(request, settings)
-    record = Record.make(_NOBODY, model, request, key=key)
-    queue.check_room()
+    record = Record.make(_NOBODY, contract.name, request, key=key)
+    record.check(contract)
+    queue.check_room(key)
     claim = queue.claim(key, fingerprint(request.model_dump_json()))
     return queue.put(record.model_copy(update={"identity": claim.identity}))
 
@@ -210,7 +217,7 @@ def _take_on(
 async def _take_on_upload(
     request: Request,
     queue: JobQueue,
-    model: str,
+    contract: Contract,
     name: str,
     key: str | None,
     settings: Settings,
@@ -219,8 +226,9 @@ async def _take_on_upload(
     """Take on a job whose input is in the request."""
     asked = job_requests.job_in_parameters(request.query_params, Kind.of(request.headers))
     _check_output(asked, settings)
-    draft = Record.make(_NOBODY, model, asked, uploaded=name, key=key)
-    await run_in_threadpool(queue.check_room)
+    draft = Record.make(_NOBODY, contract.name, asked, uploaded=name, key=key)
+    draft.check(contract)
+    await run_in_threadpool(queue.check_room, key)
     chunks = job_requests.chunks(request, settings.jobs_upload_bytes)
     upload = await uploads.receive(chunks, name)
 

@@ -10,17 +10,17 @@ import time
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from limits import RateLimitItemPerSecond
+from limits import RateLimitItem, RateLimitItemPerSecond
 from limits.aio.storage import RedisStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter as SharedLimiter
 from limits.errors import StorageError
-from limits.storage import MemoryStorage
 from limits.strategies import SlidingWindowCounterRateLimiter as OwnLimiter
 from limits.util import WindowStats
 
 from sepal.access.rates import Rate
 from sepal.errors import AccessUnavailableError, ConfigurationError, RateLimitedError
 from sepal.extras import need
+from sepal.gateway.counts import Counts
 from sepal.settings import Settings
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ _LEAVE_ALONE = 1.0
 """Seconds for which Redis is not asked after it has failed."""
 _CONNECTIONS = 32
 _MOST_NAMES = 20_000
-"""Counts in one process. Addresses beyond them share one count, so that memory is bounded."""
+"""Counts in one process. New addresses beyond them share one count, so that memory is bounded."""
 _OTHERS = "others"
 
 
@@ -43,8 +43,8 @@ class Limits:
 
     def __init__(self, settings: Settings) -> None:
         self._closed = settings.limits_failure == "closed"
-        self._memory = MemoryStorage()
-        self._own = OwnLimiter(self._memory)
+        self._counts = Counts(_MOST_NAMES)
+        self._own = OwnLimiter(self._counts)
         self._pool = _pool(settings) if settings.limits_url else None
         self._shared = _shared(settings, self._pool) if self._pool is not None else None
         self._asked_again = float("-inf")
@@ -66,7 +66,7 @@ class Limits:
             except (StorageError, OSError) as error:
                 self._fail(error)
             self._refuse_if_closed()
-        who = self._room_for(who)
+        who = self._room_for(item, who)
         if not self._own.hit(item, *who):
             raise _too_many(rate, self._own.get_window_stats(item, *who), who)
 
@@ -86,7 +86,7 @@ class Limits:
             if stats is None:
                 self._refuse_if_closed()
         if stats is None:
-            stats = self._own.get_window_stats(item, *self._room_for(who))
+            stats = self._own.get_window_stats(item, *self._room_for(item, who))
         if stats.remaining <= 0:
             raise _too_many(rate, stats, who)
 
@@ -112,9 +112,9 @@ class Limits:
         if self._closed:
             raise AccessUnavailableError("How often you have called can't be told just now. Try again.")
 
-    def _room_for(self, who: tuple[str, ...]) -> tuple[str, ...]:
-        """Who is counted: all who have a key, and others as long as there is room."""
-        if who[0] == "key" or len(self._memory.storage) < _MOST_NAMES:
+    def _room_for(self, item: RateLimitItem, who: tuple[str, ...]) -> tuple[str, ...]:
+        """Who is counted: all who have a key or a count, and others as long as there is room."""
+        if who[0] == "key" or self._counts.has_room() or self._counts.has(item, *who):
             return who
         return who[0], _OTHERS
 

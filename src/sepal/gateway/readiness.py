@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from sepal.contracts import Contract
 from sepal.errors import ModelServerUnavailableError, UpstreamError
+from sepal.gateway.bounds import Bounds
 from sepal.gateway.upstream import ModelServer
 
 
@@ -49,10 +50,12 @@ class Answering:
 class Readiness:
     """Asks the model server, at most once every `cache` seconds, however many ask.
 
-    Once this process is `stopping`, nothing is ready.
+    Once the process closes its connections, since it is about to stop, nothing is ready.
     """
 
-    def __init__(self, model_server: ModelServer, contracts: Sequence[Contract], cache: float) -> None:
+    def __init__(
+        self, model_server: ModelServer, contracts: Sequence[Contract], cache: float, bounds: Bounds
+    ) -> None:
         self._model_server = model_server
         self._contracts = contracts
         self._cache = cache
@@ -60,11 +63,11 @@ class Readiness:
         self._known: dict[str, ModelReadiness] = {}
         self._status: dict[str, dict[str, Any]] = {}
         self._until = float("-inf")
-        self.stopping = False
+        self._bounds = bounds
 
     async def check(self) -> dict[str, ModelReadiness]:
         """The readiness of each model."""
-        if self.stopping:
+        if self._bounds.closing:
             stopping = ModelReadiness(ready=False, reason="The gateway is about to stop.")
             return {contract.name: stopping for contract in self._contracts}
         async with self._lock:

@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from math import inf
 from typing import Any
 
 import aiohttp
@@ -34,7 +35,8 @@ _LARGEST_STATUS = 2**20
 
 
 _FAILURES = (500, 502, 504)
-"""Statuses that count as a failed call. A 503 is a refusal, which is quick and may be one model's own."""
+"""Statuses that count as a failed call, as do all below 400: no model server redirects. A 503 is a refusal,
+which is quick and may be one model's own."""
 
 _FULL_TIME = 0.5
 """A call that had less than this part of the default deadline tells nothing by missing its own."""
@@ -53,6 +55,7 @@ class ModelServer:
         self._recorder = recorder
         self._longest = settings.request_timeout
         self._connect = settings.connect_timeout
+        self._status_time = max(settings.connect_timeout, _STATUS_TIME)
         self._retries = RetryBudget(settings.retry_budget)
         self.breaker = Breaker(self.status, settings.breaker_failures)
         self.retried = 0
@@ -82,7 +85,7 @@ class ModelServer:
             raise
         self.retried += 1
         try:
-            await self._ask_before_retry()
+            await self._ask_before_retry(until)
             return await self._score(contract, rows, keys, until)
         except _NothingAnsweredError:
             self.breaker.trip()
@@ -90,16 +93,17 @@ class ModelServer:
         finally:
             self.breaker.undecided()
 
-    async def _ask_before_retry(self) -> None:
+    async def _ask_before_retry(self, until: float) -> None:
+        left = _left(until)
         try:
-            await self.status()
+            await self._ask("/models", dict, left)
         except ModelServerTimeoutError as error:
+            if left < self._status_time:  # so little that it tells nothing
+                raise ModelServerTimeoutError(TOO_LATE) from error
             raise _away(error, _NothingAnsweredError) from error
 
     async def _score(self, contract: Contract, rows: bytes, keys: bytes, until: float) -> Answers:
-        left = until - time.monotonic()
-        if left <= 0:
-            raise ModelServerTimeoutError(TOO_LATE)
+        left = _left(until)
         headers = {
             "Content-Type": wire.KEYED_MEDIA_TYPE if keys else wire.MEDIA_TYPE,
             wire.CONTRACT_HEADER: contract.signature,
@@ -137,14 +141,17 @@ class ModelServer:
         """Every version of each model that the model server's registry has, as `{"name": …}`."""
         return await self._ask("/versions", list)
 
-    async def _ask(self, path: str, kind: type) -> dict[str, Any]:
+    async def _ask(self, path: str, kind: type, left: float = inf) -> dict[str, Any]:
         """A JSON object that says something of this kind of each model."""
-        seconds = max(self._connect, _STATUS_TIME)
+        seconds, body = min(self._status_time, left), bytearray()
         async with self._call("GET", path, seconds, too_late=_NO_STATUS) as response:
-            body = await response.content.read(_LARGEST_STATUS)
+            async for part in response.content.iter_any():
+                body += part
+                if len(body) > _LARGEST_STATUS:
+                    raise _nonsense(f"more than {_LARGEST_STATUS} bytes at {path}")
         try:
             said = json.loads(body)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise _nonsense("no JSON") from error
         if not isinstance(said, dict) or not all(isinstance(of_model, kind) for of_model in said.values()):
             raise _nonsense("no status")
@@ -163,10 +170,12 @@ class ModelServer:
         answered = False
         timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=min(self._connect, seconds))
         try:
-            async with self._session.request(method, self._url + path, timeout=timeout, **more) as response:
+            async with self._session.request(
+                method, self._url + path, timeout=timeout, allow_redirects=False, **more
+            ) as response:
                 answered = True
                 if response.status != 200:
-                    if response.status in _FAILURES:
+                    if response.status in _FAILURES or response.status < 400:
                         self.breaker.failed()
                     raise _refused(path, response.status)
                 yield response
@@ -203,11 +212,19 @@ async def open_model_server(settings: Settings, recorder: CallRecorder) -> Async
             await model_server.breaker.close()
 
 
+def _left(until: float) -> float:
+    """Seconds until then, or ModelServerTimeoutError if there are none."""
+    left = until - time.monotonic()
+    if left <= 0:
+        raise ModelServerTimeoutError(TOO_LATE)
+    return left
+
+
 def _read_answers(contract: Contract, body: bytes, versions: str) -> Answers:
     """The answers in a body of the right length, once they are found to be answers."""
     try:
         names = {float(number): str(name) for number, name in json.loads(versions).items()}
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, RecursionError) as error:
         raise _nonsense(f"version names {versions!r}") from error
     numbers = wire.unpack(body)
     version, *target = (numbers[at :: contract.answer_width] for at in range(contract.answer_width))

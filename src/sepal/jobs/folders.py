@@ -1,5 +1,6 @@
 """The folders of jobs in the data folder: uploads, and results that are there to download."""
 
+import logging
 import shutil
 import time
 from collections.abc import Iterator
@@ -9,6 +10,8 @@ from sepal.bulk.places import REJECTED, beside
 from sepal.bulk.places import folder_of as work_folder_of
 from sepal.jobs.records import Record
 from sepal.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 _INCOMING = ".incoming"
 _LEFT_AFTER = 3600.0
@@ -44,12 +47,20 @@ def remove(folder: Path) -> None:
 
 
 def left_behind(settings: Settings) -> Iterator[Path]:
-    """Uploads that broke off, and folders that may belong to no job: nothing newer than an hour."""
+    """Uploads that broke off, and folders that may belong to no job: nothing newer than an hour.
+
+    What is no folder is nobody's upload, and stays.
+    """
     for folder in (*settings.jobs_folder.glob(f"{_INCOMING}/*"), *settings.jobs_folder.glob("[!.]*-*-*")):
         try:
-            newest = max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
-            old = time.time() - newest > _LEFT_AFTER
+            if folder.is_dir() and time.time() - _newest(folder) > _LEFT_AFTER:
+                yield folder
         except FileNotFoundError:
             continue
-        if old:
-            yield folder
+        except OSError as error:
+            logger.warning("%s can't be looked at: %s", folder, error.strerror)
+
+
+def _newest(folder: Path) -> float:
+    """When a folder, or what is in it, was changed last."""
+    return max(path.stat().st_mtime for path in (folder, *folder.iterdir()))

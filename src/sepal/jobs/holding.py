@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -25,14 +26,21 @@ class Holding:
     that is away for less than the lease does no harm.
     """
 
-    def __init__(self, queue: JobQueue, record: Record, lease: Lease, seconds: float) -> None:
+    def __init__(
+        self,
+        queue: JobQueue,
+        record: Record,
+        lease: Lease,
+        seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.lease = lease
         self.progress: Progress | None = None
         self.cancelled = False
         self._taken = False
-        self._queue, self._record, self._seconds = queue, record, seconds
+        self._queue, self._record, self._seconds, self._clock = queue, record, seconds, clock
         self._told: Progress | None = None
-        self._renewed = time.monotonic()
+        self._renewed = self._clock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._hold, name="lease", daemon=True)
 
@@ -52,7 +60,7 @@ class Holding:
     @property
     def lost(self) -> bool:
         """Whether another worker has the job, or may have."""
-        return self._taken or time.monotonic() - self._renewed > self._seconds
+        return self._taken or self._clock() - self._renewed > self._seconds
 
     def tell(self, progress: Progress) -> None:
         """Take note of how far the job is. An attempt that gets further counts as no failure."""
@@ -72,7 +80,7 @@ class Holding:
             self._queue.tell(self._record, progress)
             self._told = progress
         self.cancelled = self.cancelled or self._queue.is_cancelled(self._record)
-        began = time.monotonic()
+        began = self._clock()
         if began - self._renewed >= self._seconds / _RENEWALS:
             if self._queue.renew(self._record, self.lease) is None:
                 self._taken = True

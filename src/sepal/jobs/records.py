@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sepal.bulk.formats import Format, format_of
 from sepal.bulk.job import Job, Options
+from sepal.contracts import Contract
 from sepal.errors import DataError, JobError
 
 OUTPUT = "output"
@@ -68,6 +69,13 @@ class Claim(_Kept):
     fingerprint: str
 
 
+class Claimed(_Kept):
+    """For which Idempotency-Key, by its fingerprint, a number was taken; and when."""
+
+    key: str
+    at: datetime
+
+
 class Record(_Kept):
     """A job as it was taken on; it never changes."""
 
@@ -103,6 +111,13 @@ class Record(_Kept):
         )
         record.job(Path())
         return record
+
+    def check(self, contract: Contract) -> None:
+        """JobError if its options do not go with the contract that it is scored by."""
+        try:
+            self.job(Path()).check(contract)
+        except DataError as error:
+            raise JobError(str(error)) from error
 
     def job(self, folder: Path) -> Job:
         """The job to run, its own files in `folder`. JobError if its options do not go together."""
@@ -183,7 +198,7 @@ def fingerprint(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
-def of_manifest(manifest: Mapping[str, Any]) -> Progress:
+def progress_of(manifest: Mapping[str, Any]) -> Progress:
     """How far a job was at its end."""
     rows = manifest["rows"]
     return Progress(

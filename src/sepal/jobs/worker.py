@@ -5,21 +5,20 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
-from sepal.bulk import remote
 from sepal.bulk.files import find, is_local
-from sepal.bulk.places import folder_of as work_folder_of
 from sepal.bulk.run import Progress as Done
 from sepal.bulk.run import run
-from sepal.bulk.work import discard
 from sepal.contracts import Contract
 from sepal.errors import (
     LocationError,
+    NotFoundError,
     OutputBusyError,
     QueueError,
+    RegistryError,
     SepalError,
+    SourceAwayError,
     StoppedError,
     StorageError,
 )
@@ -27,17 +26,16 @@ from sepal.jobs import folders
 from sepal.jobs.holding import Holding
 from sepal.jobs.locations import check_location, is_inside
 from sepal.jobs.queue import JobQueue
-from sepal.jobs.records import Lease, Progress, Record, Standing, State, of_manifest
+from sepal.jobs.records import Lease, Progress, Record, Standing, State, progress_of
+from sepal.jobs.upkeep import Upkeep, discard_work
 from sepal.registry import Registry
 from sepal.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-_PASSING = (StorageError, OutputBusyError)
+_PASSING = (StorageError, OutputBusyError, SourceAwayError, RegistryError)
 """What may be otherwise at the next try."""
 _POLL = 0.2
-_SWEEP_EVERY = 5.0
-_TIDY_EVERY = 300.0
 _QUEUE_PAUSE = 1.0
 _LONGEST_PAUSE = 600.0
 _INTERNAL = "Something went wrong here; it has been logged."
@@ -60,7 +58,7 @@ class Worker:
         self._settings, self._contracts, self._say = settings, contracts, say
         self._queues = {model: JobQueue(settings, model) for model in contracts}
         self._stopping = False
-        self._swept = self._tidied = float("-inf")
+        self._upkeep = Upkeep(settings, self._queues)
 
     def stop(self) -> None:
         """Put back the job that runs at its next chunk, then end; may be called by a signal."""
@@ -76,13 +74,16 @@ class Worker:
             except QueueError as error:
                 self._say(str(error))
                 self._pause(_QUEUE_PAUSE)
+            except Exception:
+                logger.exception("The worker goes on after an unexpected error")
+                self._pause(_QUEUE_PAUSE)
         for queue in self._queues.values():
             queue.close()
         self._say("The worker has stopped.")
 
     def turn(self) -> bool:
         """Look after the queues if it is time, and run a job of each; whether there was any."""
-        self._look_after()
+        self._upkeep.look()
         found = False
         for queue in self._queues.values():
             if not self._stopping and (taken := queue.take()) is not None:
@@ -105,12 +106,12 @@ class Worker:
             try:
                 manifest = self._score(queue, record, holding, restart=found.progress is None)
                 self._insist(queue.keep_manifest, record, self._told(record, json.dumps(manifest)))
-                self._insist(queue.tell, record, of_manifest(manifest))
+                self._insist(queue.tell, record, progress_of(manifest))
             except _Lost:
                 self._say(f"{name}: another worker has it now.")
                 return
             except _Cancelled:
-                discard(work_folder_of(self._output(record)))
+                discard_work(self._settings, record)
                 end(holding.lease, State.cancelled)
                 return
             except StoppedError:
@@ -135,9 +136,7 @@ class Worker:
         job = record.job(folders.folder_of(self._settings, record))
         self._check_locations(record)
         if job.version is None:
-            with Registry.open(self._settings) as registry:
-                champion = registry.champion(record.model).name
-            job = job.model_copy(update={"version": queue.pin_version(record, champion)})
+            job = job.model_copy(update={"version": self._version(queue, record, begun=not restart)})
 
         def watch(done: Done) -> None:
             rows = done.scored + done.rejected
@@ -158,6 +157,23 @@ class Worker:
 
         return run(job, self._contracts[record.model], self._settings, watch=watch, restart=restart)
 
+    def _version(self, queue: JobQueue, record: Record, *, begun: bool) -> str:
+        """Today's champion, or that of the first attempt, for a job that names no version."""
+        with Registry.open(self._settings) as registry:
+            champion = registry.champion(record.model).name
+            there = {version.name for version in registry.versions(record.model)}
+        pinned = queue.pin_version(record, champion)
+        if pinned in there:
+            return pinned
+        if begun:
+            raise NotFoundError(
+                f"The job was begun with {pinned} of {record.model}, which has been removed since, as by "
+                "sepal models prune. What was scored can't be gone on with: send the job again."
+            )
+        queue.pin_again(record, champion)
+        self._say(f"Job {record.identity.id} of {record.model}: {pinned} is no more, {champion} scores.")
+        return champion
+
     def _check_locations(self, record: Record) -> None:
         """As when the job was taken on, and each file that is found: links may have changed since."""
         allowed = self._settings.jobs_locations
@@ -172,10 +188,6 @@ class Worker:
                     raise LocationError(
                         "A link in the input leads out of the folders that SEPAL_JOBS_LOCATIONS names."
                     )
-
-    def _output(self, record: Record) -> Path:
-        job = record.job(folders.folder_of(self._settings, record))
-        return remote.local_output(job.output, self._settings)
 
     def _try_again(self, queue: JobQueue, record: Record, lease: Lease, error: SepalError) -> None:
         failures = lease.failures + 1
@@ -215,28 +227,3 @@ class Worker:
         until = time.monotonic() + seconds
         while not self._stopping and time.monotonic() < until:
             time.sleep(_POLL)
-
-    def _look_after(self) -> None:
-        """Put back what was lost, and remove what is past its time; now and then."""
-        now = time.monotonic()
-        if now - self._swept < min(_SWEEP_EVERY, self._settings.jobs_lease):
-            return
-        self._swept = now
-        for queue in self._queues.values():
-            for record in queue.sweep():
-                if record.request.output is not None:
-                    discard(work_folder_of(self._output(record)))
-                folders.remove(folders.folder_of(self._settings, record))
-                queue.remove(record)
-        if now - self._tidied > _TIDY_EVERY:
-            self._tidied = now
-            self._tidy()
-
-    def _tidy(self) -> None:
-        """Remove uploads that broke off, and folders of no job."""
-        for folder in folders.left_behind(self._settings):
-            if folder.parent == self._settings.jobs_folder:
-                model, _, job_id = folder.name.partition("-")
-                if model not in self._queues or self._queues[model].has(job_id):
-                    continue
-            folders.remove(folder)

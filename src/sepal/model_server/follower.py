@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from sepal.contracts import Contract
 from sepal.errors import NoChampionError, SepalError, reason_of
-from sepal.model_server.models import Models
-from sepal.model_server.prover import Proof, start_proof
+from sepal.model_server.models import RETRY, Models
+from sepal.model_server.prover import PROOF_WAIT, Proof, start_proof
 from sepal.model_server.trial_runner import Trials
 from sepal.settings import Settings
 
@@ -19,12 +19,6 @@ if TYPE_CHECKING:
     from sepal.scoring.scorer import LoadedVersion
 
 logger = logging.getLogger(__name__)
-
-RETRY = 5.0
-"""Seconds after which a champion that could not be loaded is tried again: its file may be restored."""
-
-PROOF_WAIT = 0.7
-"""Seconds that a new champion waits for the proof of its compiled evaluator; then scikit-learn answers."""
 
 _Champion: TypeAlias = tuple[int, str]
 """A version's number, and the SHA-256 of its artefact."""
@@ -41,7 +35,7 @@ class Follower:
     def __init__(
         self, models: Models, settings: Settings, *, retry: float = RETRY, proof_wait: float = PROOF_WAIT
     ) -> None:
-        self.trials = Trials(models, settings)
+        self.trials = Trials(models, settings, retry=retry)
         self._models = models
         self._settings = settings
         self._retry = retry

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from sepal.scoring.scorer import LoadedVersion, Score
 
 
+RETRY = 5.0
+"""Seconds after which a version that could not be loaded is tried again: its file may be restored."""
+
+
 class ModelNotReadyError(SepalError):
     """A model of which no version could be loaded."""
 

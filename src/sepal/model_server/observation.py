@@ -1,7 +1,6 @@
 """What a worker of the model server tells of itself, put together: log, metrics, their port, traces."""
 
 from collections.abc import Iterable
-from wsgiref.simple_server import WSGIServer
 
 from starlette.types import ASGIApp
 
@@ -13,6 +12,7 @@ from sepal.settings import Settings
 from sepal.telemetry import exposition, tracing
 from sepal.telemetry.exposition import Exposition
 from sepal.telemetry.logs import Log
+from sepal.telemetry.metrics_port import MetricsServer
 from sepal.telemetry.sharing import folder_of_this_start
 
 
@@ -26,7 +26,7 @@ class Observation:
         self._log = log
         self._exposition: Exposition | None = None
         self._tracing: tracing.Tracing | None = None
-        self._server: WSGIServer | None = None
+        self._server: MetricsServer | None = None
 
     def start(self, app: ASGIApp, contracts: Iterable[Contract]) -> CallRecorder:
         """Begin to tell of what comes to an application: what to put around it."""

@@ -21,6 +21,9 @@ SLICE = 20_000
 PAUSE = 0.001
 """Seconds between two slices."""
 
+PROOF_WAIT = 0.7
+"""Seconds that a new version waits for its proof; then it answers by scikit-learn until there is one."""
+
 Proof: TypeAlias = "Future[LoadedVersion]"
 """The version with its compiled evaluator, if that was proven; else as it was."""
 

@@ -18,10 +18,10 @@ from sepal import garbage
 from sepal.contracts import Contract
 from sepal.contracts.catalogue import load_contracts
 from sepal.draining import drain_on_sigterm
+from sepal.lifeline import end_with_parent
 from sepal.model_server.descriptors import answers_descriptor, rows_descriptor
 from sepal.model_server.express_lane import ExpressLane
 from sepal.model_server.follower import Follower
-from sepal.model_server.lifeline import end_with_parent
 from sepal.model_server.metrics import Score
 from sepal.model_server.models import ModelNotReadyError, Models
 from sepal.model_server.observation import Observation

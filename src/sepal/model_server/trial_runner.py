@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from sepal.contracts import Contract
 from sepal.errors import SepalError, reason_of
-from sepal.model_server.models import Models
-from sepal.model_server.prover import Proof, start_proof
+from sepal.model_server.models import RETRY, Models
+from sepal.model_server.prover import PROOF_WAIT, Proof, start_proof
 from sepal.settings import Settings
 
 if TYPE_CHECKING:
@@ -22,14 +22,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-RETRY = 5.0
-"""Seconds after which a challenger that could not be loaded is tried again."""
-
 IDLE = 0.02
 """Seconds between two looks for work beside the calls."""
-
-PROOF_WAIT = 0.5
-"""Seconds that the start waits for the proof of the challenger's compiled evaluator."""
 
 
 class Trials:
@@ -38,14 +32,15 @@ class Trials:
     `waiting` says whether calls of a model wait in this worker; who knows it sets it.
     """
 
-    def __init__(self, models: Models, settings: Settings) -> None:
+    def __init__(self, models: Models, settings: Settings, *, retry: float = RETRY) -> None:
         self.waiting: Callable[[str], bool] = lambda _model: False
+        self.retry = retry
         self._models = models
         self._settings = settings
         self._runners: dict[str, _Runner] = {}
 
     def look(self, registry: "Registry") -> None:
-        """Begin the trials that are new, and leave those that have ended."""
+        """Begin the trials that are new or broke off a while ago, and leave those that have ended."""
         from sepal.registry.trials import running  # late: BentoML's parent process never scores
 
         try:
@@ -58,7 +53,7 @@ class Trials:
                 runner.leave()
                 del self._runners[model]
                 runner = None
-            if runner is None and record is not None:
+            if record is not None and (runner is None or runner.may_begin_again):
                 self._runners[model] = _Runner(self, self._models, self._settings, contract, record)
 
     def stop(self) -> None:
@@ -82,8 +77,14 @@ class _Runner:
         self._contract = contract
         self._left = threading.Event()
         self._told: str | None = None
+        self._broke_off: float | None = None
         self._thread = threading.Thread(target=self._run, name="trial", daemon=True)
         self._thread.start()
+
+    @property
+    def may_begin_again(self) -> bool:
+        """Whether it broke off, and long enough ago for what was wrong to have passed."""
+        return self._broke_off is not None and time.monotonic() >= self._broke_off + self._trials.retry
 
     def leave(self) -> None:
         """The trial has ended, or the worker does."""
@@ -96,6 +97,7 @@ class _Runner:
     def _run(self) -> None:
         from sepal.registry import Registry
 
+        trial = None
         try:
             with Registry.open(self._settings) as registry:
                 challenger = self._load(registry)
@@ -104,7 +106,10 @@ class _Runner:
                     self._try(registry, trial)
         except Exception:
             logger.exception("the trial of %s has broken off in this worker", self.record.version)
+            self._broke_off = time.monotonic()
         finally:
+            if trial is not None:
+                self._models.end(trial)  # nobody is left to end it
             self._models.forget_trial(self._contract.name, self.record.id)
 
     def _load(self, registry: "Registry") -> "LoadedVersion | None":
@@ -123,7 +128,7 @@ class _Runner:
                 why = reason_of(error)
                 self._models.refuse_trial(model, self.record, why)
                 self._tell(f"{model}: {self.record.version} can't be tried: {why}")
-                self._left.wait(RETRY)
+                self._left.wait(self._trials.retry)
             else:
                 return loaded
         return None
@@ -190,13 +195,13 @@ class _Runner:
         """Whether all is written, and the reason if the trial stopped itself."""
         from sepal.registry.trials import stop_by_itself
 
-        written = self._write(registry, trial)
-        if trial.over is None:
-            return written
         try:
+            written = self._write(registry, trial)
+            if trial.over is None:
+                return written
             stop_by_itself(registry, self.record, trial.over)
-        except SepalError as error:
-            self._tell(str(error))
+        except Exception as error:  # noqa: BLE001 (whatever it is, a trial that stopped itself stays stopped)
+            self._tell(f"the trial of {self.record.version} can't be ended yet: {reason_of(error)}")
             return False
         logger.warning("%s is no longer tried: %s", self.record.version, trial.over)
         return written
@@ -209,8 +214,10 @@ class _Runner:
             return True
         try:
             trial.known = add(registry, self.record, counts)
-        except SepalError as error:
+        except Exception as error:
             trial.tally.add(counts)
+            if not isinstance(error, SepalError):
+                raise
             self._tell(f"what the trial of {self.record.version} counted can't be written yet: {error}")
             return False
         self._told = None

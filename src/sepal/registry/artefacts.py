@@ -1,16 +1,13 @@
 """Artefacts: fitted pipelines as files in BentoML's model store, checked before they are loaded."""
 
-import fcntl
 import hashlib
 import importlib
 import importlib.metadata
-import io
 import os
 import pickle
 import platform
-import shutil
 import warnings
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +18,8 @@ from typing import Any, Self
 from sepal.durable import flush_folder, write
 from sepal.errors import ArtefactError
 from sepal.registry import skops_format
+from sepal.registry.pickles import pickled, refuse_homeless
+from sepal.registry.staging import locked_folder
 from sepal.registry.versions import Format, Version
 from sepal.settings import Settings
 
@@ -37,7 +36,6 @@ EVALUATOR_SHA256 = "evaluator_sha256"
 """Under this name a version's details have the SHA-256 of its dumped evaluator."""
 
 _LIBRARIES = ("scikit-learn", "numpy")
-_NOT_AT_THE_SERVER = ("__main__", "model_training", "sepal_found_")
 
 
 def libraries() -> dict[str, str]:
@@ -78,7 +76,7 @@ class ArtefactStore:
     def stage(self, pipeline: object, evaluator: bytes | None = None) -> Iterator["StagedArtefact"]:
         """Write a pipeline to a folder of its own, durably; the folder is gone at the end."""
         content = self._dumped(pipeline)
-        with _locked_folder(self.home / "staging") as folder:
+        with locked_folder(self.home / "staging") as folder:
             _import_bentoml()
             write(folder / FILES[self._writes], content)
             if evaluator is not None:
@@ -113,6 +111,13 @@ class ArtefactStore:
         if (sha256 := version.details.get(EVALUATOR_SHA256)) is not None:
             self._read_checked(version, EVALUATOR, sha256)
 
+    def stamp(self, version: Version) -> tuple[object, ...]:
+        """What differs once `check` may find otherwise, told without reading the files."""
+        evaluator = version.details.get(EVALUATOR_SHA256)
+        names = (FILES[stored_as(version)], *((EVALUATOR,) if evaluator else ()))
+        files = [_look(self.folder(version.tag) / name) for name in names]
+        return (version.tag, version.artefact_sha256, evaluator, *files)
+
     def load_evaluator(self, version: Version) -> bytes | None:
         """A version's dumped evaluator, if it has one, once all that `load` checks is found to match.
 
@@ -129,7 +134,7 @@ class ArtefactStore:
         if self._writes == "pickle":
             return pickled(pipeline)
         content = skops_format.dumps(pipeline)
-        _refuse_homeless(skops_format.untrusted_types(content))
+        refuse_homeless(skops_format.untrusted_types(content))
         skops_format.loads(content, self._trusted, "The pipeline")
         return content
 
@@ -187,6 +192,15 @@ class StagedArtefact:
         self.store.place(made, tag)
 
 
+def _look(file: Path) -> tuple[int, int, int] | None:
+    """Which file it is, its bytes, and when it was written last; None if it is not there."""
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
 def _import_bentoml() -> ModuleType:
     """BentoML, imported late: it takes a second and reads the environment."""
     os.environ["BENTOML_DO_NOT_TRACK"] = "True"
@@ -221,81 +235,9 @@ def _told(releases: Mapping[str, str]) -> str:
     return " and ".join(f"{name} {releases[name]}" for name in _LIBRARIES)
 
 
-class _Names(pickle.Unpickler):
-    """Loads a pickle and notes which modules it needs."""
-
-    def __init__(self, pickled: bytes) -> None:
-        super().__init__(io.BytesIO(pickled))
-        self.needed: set[tuple[str, str]] = set()
-
-    def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401 (pickle's signature)
-        self.needed.add((module, name))
-        return super().find_class(module, name)
-
-
-def pickled(pipeline: object) -> bytes:
-    """A pipeline as a pickle; ArtefactError if it needs code that the model server lacks."""
-    try:
-        content = pickle.dumps(pipeline, protocol=5)
-    except (pickle.PicklingError, AttributeError, TypeError) as error:
-        raise ArtefactError(
-            f"The pipeline can't be stored: {error}. It holds a function or an object that is not in any "
-            "installed package. Build it from scikit-learn's and numpy's own parts, or from such a package."
-        ) from error
-    _refuse_homeless(f"{module}.{name}" for module, name in needed(content))
-    return content
-
-
-def needed(content: bytes) -> set[tuple[str, str]]:
-    """The modules that a pickle needs and the names in them, found by unpickling it."""
-    names = _Names(content)
-    names.load()
-    return names.needed
-
-
 def stored_as(version: Version) -> Format:
     """The format of a version's artefact."""
     known = version.details.get(STORED_AS, {}).get("format", "pickle")
     if known not in FILES:
         raise ArtefactError(f"{version.tag} is stored as {known!r}, which this release does not know.")
     return "skops" if known == "skops" else "pickle"
-
-
-def _refuse_homeless(names: Iterable[str]) -> None:
-    """Refuse a pipeline that the model server could not load: it has no training code."""
-    homeless = sorted(name for name in names if name.startswith(_NOT_AT_THE_SERVER))
-    if homeless:
-        raise ArtefactError(
-            f"The pipeline contains {', '.join(homeless)}, which the model server does not have. "
-            "Build it from scikit-learn's and numpy's own parts, or from an installed package."
-        )
-
-
-@contextmanager
-def _locked_folder(parent: Path) -> Iterator[Path]:
-    """A new folder, locked for as long as this process lives and works in it, then removed.
-
-    Those of trainings that were killed, whose locks the kernel let go, are removed too.
-    """
-    parent.mkdir(parents=True, exist_ok=True)
-    with (parent / "lock").open("w") as making:
-        fcntl.flock(making, fcntl.LOCK_EX)
-        _sweep(parent)
-        folder = Path(mkdtemp(dir=parent))
-        lock = (folder / "lock").open("w")
-        fcntl.flock(lock, fcntl.LOCK_EX)
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        lock.close()
-
-
-def _sweep(parent: Path) -> None:
-    for folder in (path for path in parent.iterdir() if path.is_dir()):
-        try:
-            with (folder / "lock").open("w") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(folder)
-        except OSError:
-            continue  # somebody works in it, or is removing it

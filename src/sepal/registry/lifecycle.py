@@ -1,6 +1,6 @@
 """The life of a version after its training: it becomes champion, gives way, comes back, is removed."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
@@ -8,11 +8,9 @@ from sqlalchemy import Connection
 from sepal.errors import NoChampionError, RegistryError, RejectedError
 from sepal.registry import audit, records, trials
 from sepal.registry.aside import set_aside
+from sepal.registry.checked import Check, writing_checked
 from sepal.registry.registry import CHAMPION, Registry, named
 from sepal.registry.versions import Version
-
-Check = Callable[[Version], object]
-"""Raises ArtefactError for a version that can't answer. What can is known above the registry."""
 
 _MOVES = ("promote", "force-promote", "rollback")
 
@@ -29,24 +27,30 @@ class Move:
 def promote(
     registry: Registry, model: str, name: str, why: str, check: Check, *, force: bool = False
 ) -> Move:
-    """Make a version champion, in one transaction with the audit entry.
+    """Make a version champion that is found to answer, in one transaction with the audit entry.
 
     Raises NotFoundError for a version that is not there, RejectedError for one that its
     gate rejected unless `force`, and ArtefactError for one whose files were changed or that
     `check` refuses. Then nothing has happened. A trial of the model ends: it compared with
     the champion before.
     """
-    with registry.writing() as connection:
+
+    def choose(connection: Connection) -> Version | None:
         version = named(records.read(connection, model), model, name)
         if CHAMPION in version.aliases:
-            return Move(model, name, name)
+            return None
         if version.state == "rejected" and not force:
             raise RejectedError(
                 f"{version.tag} was rejected by its gate: {'; '.join(version.reasons)}. "
                 "Promote another version, or this one all the same with --force."
             )
+        return version
+
+    with writing_checked(registry, choose, check) as (connection, version):
+        if version is None:
+            return Move(model, name, name)
         action = "force-promote" if version.state == "rejected" else "promote"
-        return _move(registry, connection, action, version, why, check)
+        return _move(connection, action, version, why)
 
 
 def promote_judged(
@@ -56,17 +60,23 @@ def promote_judged(
 
     RegistryError if another one has become champion meanwhile.
     """
-    with registry.writing() as connection:
+
+    def choose(connection: Connection) -> Version | None:
         champion = records.aliased(connection, version.model, CHAMPION)
-        if champion == version:
-            return Move(version.model, None, version.name)
+        if champion is not None and champion.number == version.number:
+            return None
         if champion is not None and champion.name != against:
             raise RegistryError(
                 f"{version.tag} was not promoted: it was judged against {against or 'no champion'}, and "
                 f"{champion.name} has become champion meanwhile. Compare them: "
                 f"sepal models compare {version.model} {version.name}"
             )
-        return _move(registry, connection, "promote", version, why, check)
+        return named(records.read(connection, version.model), version.model, version.name)
+
+    with writing_checked(registry, choose, check) as (connection, chosen):
+        if chosen is None:
+            return Move(version.model, None, version.name)
+        return _move(connection, "promote", chosen, why)
 
 
 def roll_back(registry: Registry, model: str, why: str, check: Check) -> Move:
@@ -74,14 +84,19 @@ def roll_back(registry: Registry, model: str, why: str, check: Check) -> Move:
 
     Raises NoChampionError if there was none before, ArtefactError as `promote` does.
     """
-    with registry.writing() as connection:
+
+    def choose(connection: Connection) -> Version:
         earlier = earlier_champions(audit.entries(connection, model), records.read(connection, model))
         if not earlier:
             raise NoChampionError(
                 f"{model} has no champion before this one to go back to. "
                 f"Choose a version: sepal models promote {model} VERSION --why REASON"
             )
-        return _move(registry, connection, "rollback", earlier[0], why, check)
+        return earlier[0]
+
+    with writing_checked(registry, choose, check) as (connection, version):
+        assert version is not None  # noqa: S101 (what `choose` gives)
+        return _move(connection, "rollback", version, why)
 
 
 def prune(registry: Registry, models: Iterable[str], keep: int, why: str) -> list[Version]:
@@ -119,11 +134,7 @@ def champions_pile(trail: Iterable[audit.Entry]) -> list[str]:
     return pile
 
 
-def _move(
-    registry: Registry, connection: Connection, action: str, version: Version, why: str, check: Check
-) -> Move:
-    registry.artefacts.check(version)
-    check(version)
+def _move(connection: Connection, action: str, version: Version, why: str) -> Move:
     before = records.aliased(connection, version.model, CHAMPION)
     name_before = before.name if before else None
     records.point(connection, CHAMPION, version)

@@ -9,9 +9,13 @@ from sepal.errors import NoChampionError, NotFoundError
 from sepal.registry import audit, records, tables
 from sepal.registry.artefacts import ArtefactStore
 from sepal.registry.aside import settle
-from sepal.registry.database import Database
+from sepal.registry.database import PATIENCE, Database
 from sepal.registry.versions import Draft, Version
 from sepal.settings import Settings
+
+_REGISTER_PATIENCE = 600.0
+"""Seconds that a training waits for the write lock: its pipeline may have taken hours, and is gone if it
+gives up. Others hold the lock for moments, but for migrations of big tables and slow disks."""
 
 CHAMPION = "champion"
 """The alias of the version that answers."""
@@ -50,7 +54,10 @@ class Registry:
         the version, commit. Killed anywhere, there is either the whole version or none,
         and the next training gets the same number.
         """
-        with self.artefacts.stage(draft.pipeline, draft.evaluator) as staged, self.writing() as connection:
+        with (
+            self.artefacts.stage(draft.pipeline, draft.evaluator) as staged,
+            self.writing(_REGISTER_PATIENCE) as connection,
+        ):
             number = records.next_number(connection, draft.model)
             version = records.made_of(draft, number, staged.sha256, staged.stored_as)
             staged.publish(version.tag)
@@ -65,18 +72,18 @@ class Registry:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A transaction that reads; RegistryError if the tables are not those of this release."""
+        """A transaction that reads one state; RegistryError if the tables are not those of this release."""
         with self._database.reading() as connection:
             yield connection
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
-        """A transaction that holds the write lock.
+    def writing(self, patience: float = PATIENCE) -> Iterator[Connection]:
+        """A transaction that holds the write lock, for which it waits at most `patience` seconds.
 
         First it finishes, one way or the other, what a command left that was killed while
         it took artefacts away.
         """
-        with self._database.writing() as connection:
+        with self._database.writing(patience) as connection:
             settle(self.artefacts, lambda tag: records.has(connection, tag))
             yield connection
 

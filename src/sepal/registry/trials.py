@@ -3,16 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from sqlalchemy import Connection, RowMapping, insert, select, text, update
 
 from sepal.errors import RejectedError, TrialError
 from sepal.registry import audit, records, tables
+from sepal.registry.checked import Check, writing_checked
 from sepal.registry.registry import CHAMPION, Registry, named
-
-if TYPE_CHECKING:
-    from sepal.registry.lifecycle import Check
+from sepal.registry.versions import Version
 
 CHALLENGER = "challenger"
 """The alias of the version on trial."""
@@ -58,14 +57,15 @@ class Trial:
 
 
 def start(
-    registry: Registry, model: str, name: str, plan: Plan, why: str, check: "Check", *, force: bool = False
+    registry: Registry, model: str, name: str, plan: Plan, why: str, check: Check, *, force: bool = False
 ) -> Trial:
     """Put a version on trial beside the champion, in one transaction with the audit entry.
 
     Raises what `lifecycle.promote` raises for a version that could not be champion, and
     TrialError if a trial of the model runs, or it has no champion, or this is the champion.
     """
-    with registry.writing() as connection:
+
+    def choose(connection: Connection) -> Version:
         version = named(records.read(connection, model), model, name)
         champion = records.aliased(connection, model, CHAMPION)
         if (other := running_of(connection, model)) is not None:
@@ -82,8 +82,11 @@ def start(
                 f"{version.tag} was rejected by its gate: {'; '.join(version.reasons)}. "
                 "Try another version, or this one all the same with --force."
             )
-        registry.artefacts.check(version)
-        check(version)
+        return version
+
+    with writing_checked(registry, choose, check) as (connection, version):
+        champion = records.aliased(connection, model, CHAMPION)
+        assert version is not None and champion is not None  # noqa: S101, PT018 (`choose` saw to it)
         row = {
             "model": model,
             "version": version.name,

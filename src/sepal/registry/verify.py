@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from sepal.errors import ArtefactError
+from sepal.registry import records
 from sepal.registry.aside import is_unsettled
-from sepal.registry.audit import FIRST, Entry, chain_faults, record_hash
+from sepal.registry.audit import FIRST, Entry, chain_faults, entries, record_hash
 from sepal.registry.lifecycle import champions_pile
 from sepal.registry.registry import CHAMPION, Registry
 from sepal.registry.versions import Version
@@ -30,12 +31,20 @@ def verify(registry: Registry, head: str | None = None) -> Verification:
     """
     if is_unsettled(registry.artefacts):
         registry.bring_up_to_date()
-    trail, versions = registry.trail(), registry.versions()
+    trail, versions = _recorded(registry)
     faults = [*chain_faults(trail), *_record_faults(trail, versions), *_champion_faults(trail, versions)]
     if head is not None and head not in {entry.hash for entry in trail}:
         faults.append(f"No audit row has the hash {head}: rows were removed from the end, or written anew.")
     faults += _artefact_faults(registry, versions)
     return Verification(len(trail), len(versions), trail[-1].hash if trail else FIRST, faults)
+
+
+def _recorded(registry: Registry) -> tuple[Sequence[Entry], Sequence[Version]]:
+    """Trail and versions of one moment: others may write meanwhile."""
+    if not registry.exists:
+        return (), ()
+    with registry.reading() as connection:
+        return entries(connection), records.read(connection)
 
 
 def _record_faults(trail: Sequence[Entry], versions: Sequence[Version]) -> Iterator[str]:
@@ -66,8 +75,20 @@ def _champion_faults(trail: Sequence[Entry], versions: Sequence[Version]) -> Ite
 
 
 def _artefact_faults(registry: Registry, versions: Sequence[Version]) -> Iterator[str]:
-    for version in versions:
-        try:
-            registry.artefacts.check(version)
-        except ArtefactError as error:
-            yield str(error)
+    suspects = [version for version in versions if _fault(registry, version) is not None]
+    if not suspects:
+        return
+    if is_unsettled(registry.artefacts):
+        registry.bring_up_to_date()  # which waits for a prune that is under way
+    there = {version.tag for version in registry.versions()}
+    for version in suspects:
+        if version.tag in there and (fault := _fault(registry, version)) is not None:
+            yield fault
+
+
+def _fault(registry: Registry, version: Version) -> str | None:
+    try:
+        registry.artefacts.check(version)
+    except ArtefactError as error:
+        return str(error)
+    return None

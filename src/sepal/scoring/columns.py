@@ -64,9 +64,9 @@ class Encoded:
 def encode(contract: Contract, columns: Mapping[str, pl.Series], n_rows: int) -> Encoded:
     """Encode the columns, given by feature name, of whatever type they are.
 
-    Text is taken without the blanks around it; text of nothing else is a missing value,
-    as are nulls and, in columns of numbers, NaN. A feature that is not among the columns
-    is missing in every row.
+    Text is taken without the blanks around it, and so are the names of categories; text of
+    nothing else is a missing value, as are nulls and, in columns of numbers, NaN. A feature
+    that is not among the columns is missing in every row.
     """
     matrix = np.empty((len(contract.columns), n_rows))
     faults: list[Fault] = []
@@ -183,7 +183,8 @@ def _codes(column: pl.Series, names: Sequence[str]) -> pl.Series:
     if column.dtype != pl.String:
         return _unreadable(column)
     positions = list(map(float, range(len(names))))
-    return column.replace_strict(list(names), positions, default=None, return_dtype=pl.Float64)
+    stripped = pl.Series(names, dtype=pl.String).str.strip_chars()  # as the column is
+    return column.replace_strict(stripped, positions, default=None, return_dtype=pl.Float64)
 
 
 def _times(column: pl.Series) -> pl.Series:

@@ -5,7 +5,7 @@ What an encoder makes of a category, scikit-learn's own encoder is asked, once f
 
 import warnings
 from collections.abc import Iterator
-from copy import copy
+from copy import deepcopy
 from functools import partial
 from math import factorial
 from typing import Any
@@ -244,7 +244,7 @@ def _lookups(encoder: OneHotEncoder, weights: Matrix) -> Iterator[Part]:
     """What each column's categories add, by the encoder's answers to one after the other."""
     if any(categories.dtype.kind not in "fiu" for categories in encoder.categories_):
         raise _UnknownError
-    asked = copy(encoder).set_params(sparse_output=True)
+    asked = deepcopy(encoder).set_params(sparse_output=True).set_output(transform="default")
     known = [categories.astype(np.float64) for categories in encoder.categories_]
     row = np.array([categories[0] for categories in known])
     ends = np.cumsum([0, *encoder._n_features_outs])

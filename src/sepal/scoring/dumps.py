@@ -4,6 +4,7 @@ What is loaded from them answers without scikit-learn.
 """
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from io import BytesIO
 from typing import Any, TypeAlias
@@ -44,10 +45,15 @@ _CLASSES = {
 }
 
 
-def dump(evaluator: object) -> bytes | None:
-    """An evaluator as a file; None if it is not made of arrays and names alone."""
+def dump(evaluator: object, classes: Sequence[str] | None = None) -> bytes | None:
+    """An evaluator as a file; None if it is not made of arrays and names alone.
+
+    `classes` are the labels in the order of the pipeline's `classes_`, which is that of
+    the evaluator's answers.
+    """
+    named = {} if classes is None else {"classes": np.array(json.dumps([*classes]))}
     if columnwise_of(evaluator) is not None:
-        return _dump_columnwise(evaluator)
+        return _dump_columnwise(evaluator, named)
     linear = getattr(evaluator, "linear", None)
     if not isinstance(linear, Linear):
         return None
@@ -59,6 +65,7 @@ def dump(evaluator: object) -> bytes | None:
         operands=np.array([operand for _, operand in linear.operations]),
         weights=linear.weights,
         intercept=linear.intercept,
+        **named,  # type: ignore[arg-type]
     )
     return file.getvalue()
 
@@ -74,14 +81,20 @@ def load(dumped: bytes) -> Evaluator:
         return _KINDS[str(arrays["kind"])](linear)
 
 
-def _dump_columnwise(evaluator: object) -> bytes | None:
+def classes_of(dumped: bytes) -> tuple[str, ...] | None:
+    """The labels in the order of the evaluator's answers; None if the file does not say."""
+    with np.load(BytesIO(dumped), allow_pickle=False) as arrays:
+        return tuple(json.loads(str(arrays["classes"]))) if "classes" in arrays else None
+
+
+def _dump_columnwise(evaluator: object, more: Mapping[str, NDArray[Any]]) -> bytes | None:
     arrays: list[NDArray[Any]] = []
     try:
         described = _described(evaluator, arrays)
     except TypeError:  # a function that is known by no name
         return None
     file = BytesIO()
-    named = {f"array_{at}": array for at, array in enumerate(arrays)}
+    named = {**more, **{f"array_{at}": array for at, array in enumerate(arrays)}}
     np.savez(file, columnwise=np.array(json.dumps(described)), **named)  # type: ignore[arg-type]
     return file.getvalue()
 

@@ -32,7 +32,9 @@ class Places(Group):
         "The default is the checkout's data/, or ~/.local/share/sepal for an installed package.",
     )
     database_url: str = Field(
-        "", description="SQLAlchemy URL of the registry. The default is DATA_DIR/database.sqlite."
+        "",
+        description="URL of the registry: sqlite:///FILE or postgresql://…. "
+        "The default is DATA_DIR/database.sqlite.",
     )
     models: Names = Field(
         default_factory=packed.models,

@@ -11,6 +11,7 @@ from sepal.settings.requests import Bounds, Calls, Requests
 from sepal.settings.scoring import Bulk, Jobs, Scoring
 from sepal.settings.telemetry import Client, Telemetry
 from sepal.settings.tiers import Tiers, Tls
+from sepal.settings.urls import base_url
 
 GROUPS: tuple[type[Group], ...] = (
     Places,
@@ -85,7 +86,7 @@ class Settings(
         if self.client_url is not None:
             return str(self.client_url)
         scheme = "https" if self.gateway_tls_certificate else "http"
-        return f"{scheme}://{self.gateway_host}:{self.gateway_port}"
+        return base_url(scheme, self.gateway_host, self.gateway_port)
 
     @property
     def upstream(self) -> str:
@@ -93,4 +94,4 @@ class Settings(
         if self.model_server_url is not None:
             return str(self.model_server_url).rstrip("/")
         scheme = "https" if self.model_server_tls_certificate else "http"
-        return f"{scheme}://{self.model_server_host}:{self.model_server_port}"
+        return base_url(scheme, self.model_server_host, self.model_server_port)

@@ -1,18 +1,16 @@
 """Metrics as Prometheus reads them: https://prometheus.io/docs/instrumenting/exposition_formats/."""
 
-import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from socketserver import ThreadingMixIn
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 from prometheus_client import CollectorRegistry, generate_latest, make_wsgi_app
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from sepal.errors import PortTakenError
+from sepal.telemetry import metrics_port
 from sepal.telemetry.metrics import Gauge, Histogram, Instrument, Metrics, Snapshot
+from sepal.telemetry.metrics_port import MetricsServer
 from sepal.telemetry.sharing import Shared, merged
 
 MEDIA_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -51,32 +49,12 @@ class Exposition(Collector):
             self._shared.close()
 
 
-def serve(exposition: Exposition, host: str, port: int, *, shared: bool) -> WSGIServer:
-    """Serve the metrics at a port of their own, from a thread; `shared` if other processes do so too.
+def serve(exposition: Exposition, host: str, port: int, *, shared: bool) -> MetricsServer:
+    """Serve the metrics at a port of their own; `shared` if other processes do so too.
 
     PortTakenError if it is in use.
     """
-
-    class Server(ThreadingMixIn, WSGIServer):
-        daemon_threads = True
-        allow_reuse_port = shared
-
-    try:
-        server = make_server(host, port, make_wsgi_app(exposition.registry), Server, _Handler)
-    except OSError as error:
-        raise PortTakenError(
-            f"Port {port} on {host}, for metrics, can't be used ({error.strerror}): set another."
-        ) from error
-    threading.Thread(target=server.serve_forever, name="metrics-port", daemon=True).start()
-    return server
-
-
-class _Handler(WSGIRequestHandler):
-    timeout = 5
-    """Seconds that a client may take to ask."""
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (its name there)
-        """Say nothing."""
+    return metrics_port.serve(make_wsgi_app(exposition.registry), host, port, shared=shared)
 
 
 def _family(instrument: Instrument, series: Iterable[tuple[list[str], list[float]]]) -> Metric:

@@ -28,6 +28,9 @@ EVERY = 0.5
 STALE = 5.0
 """Seconds without a sign of life after which a process's gauges count no more."""
 
+_NEW = 60.0
+"""Seconds for which a folder is left alone that nobody holds yet."""
+
 _PREFIX = "sepal-metrics-"
 _ENDED = "ended.json"
 
@@ -36,10 +39,36 @@ def make_folder() -> Path:
     """A new folder for the processes that this one starts, once those of dead ones are swept."""
     place = Path(tempfile.gettempdir())
     for folder in place.glob(f"{_PREFIX}*"):
-        owner = re.fullmatch(rf"{_PREFIX}(\d+)-.*", folder.name)
-        if owner and not _runs(int(owner[1])):
-            shutil.rmtree(folder, ignore_errors=True)  # another user's stays
-    return Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=place))
+        if re.fullmatch(rf"{_PREFIX}\d+-.*", folder.name):
+            _sweep(folder)
+    made = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=place))
+    hold(made)
+    return made
+
+
+def hold(folder: Path) -> int:
+    """Keep a folder from being swept until what this opens is closed, at the process's end at the latest.
+
+    The lock tells who lives across containers that share a folder for temporary files; numbers of
+    processes would not.
+    """
+    held = os.open(folder, os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_SH)
+    os.set_inheritable(held, True)  # by what this process may become
+    return held
+
+
+def _sweep(folder: Path) -> None:
+    """Remove a folder that no process holds, unless it may be about to."""
+    with suppress(OSError):  # another user's, or swept by another start just now
+        if time.time() - folder.stat().st_mtime < _NEW:
+            return
+        looked_at = os.open(folder, os.O_RDONLY)
+        try:
+            fcntl.flock(looked_at, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            os.close(looked_at)
 
 
 def environment_for(workers: int) -> dict[str, str]:
@@ -62,6 +91,7 @@ class Shared:
         self._own = folder / f"{os.getpid()}-{secrets.token_hex(4)}.json"
         self._writing = threading.Lock()
         self._stop = threading.Event()
+        self._held = hold(folder)
         with _locked(folder, fcntl.LOCK_EX):
             self._fold_the_dead()
         self.write()
@@ -78,6 +108,7 @@ class Shared:
         """Write a last time, and be as dead."""
         self._stop.set()
         self.write()
+        os.close(self._held)
 
     def snapshots(self) -> Iterator[Snapshot]:
         """What each process has written; of those that show no life no gauges."""
@@ -97,7 +128,10 @@ class Shared:
                 self.write()
 
     def _fold_the_dead(self) -> None:
-        """Add up the counts of processes that have ended, so that their files don't pile up."""
+        """Add up the counts of processes that have ended, so that their files don't pile up.
+
+        At a start is often enough: whoever has ended is followed by one that starts, or by none.
+        """
         dead = [
             file for file in self._folder.glob("*-*.json") if not _runs(int(file.name.partition("-")[0]))
         ]

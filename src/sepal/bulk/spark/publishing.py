@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from sepal.bulk.files import InputFile, is_local
 from sepal.bulk.formats import public
+from sepal.bulk.locking import locked, no_space
 from sepal.bulk.outputs import Output
 from sepal.bulk.places import folder_of
-from sepal.bulk.work import locked, no_space
 from sepal.errors import DataError, OutputBusyError, ResumeError, StorageError
 
 if TYPE_CHECKING:

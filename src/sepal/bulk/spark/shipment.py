@@ -116,6 +116,8 @@ class Shipment:
             artefacts,
             proba=self.job.proba,
             prediction_name=self.job.prediction_name,
+            position_name=self.job.position_name,
+            label_names=self.job.label_names,
             compiled=self.compiled,
         )
 

@@ -48,12 +48,24 @@ def upgrade() -> None:
                 f"CREATE TRIGGER audit_no_{what.lower()} BEFORE {what} ON audit "
                 "BEGIN SELECT RAISE(ABORT, 'the audit trail is append-only'); END"
             )
+    if op.get_bind().dialect.name == "postgresql":
+        op.execute(
+            "CREATE FUNCTION audit_append_only() RETURNS trigger LANGUAGE plpgsql AS "
+            "$$ BEGIN RAISE EXCEPTION 'the audit trail is append-only'; END $$"
+        )
+        op.execute(
+            "CREATE TRIGGER audit_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit "
+            "FOR EACH STATEMENT EXECUTE FUNCTION audit_append_only()"
+        )
 
 
 def downgrade() -> None:
     if op.get_bind().dialect.name == "sqlite":
         op.execute("DROP TRIGGER audit_no_update")
         op.execute("DROP TRIGGER audit_no_delete")
+    if op.get_bind().dialect.name == "postgresql":
+        op.execute("DROP TRIGGER audit_append_only ON audit")
+        op.execute("DROP FUNCTION audit_append_only")
     op.drop_index("audit_chain", "audit")
     for name in ("hash", "previous_hash", "version_sha256"):
         op.drop_column("audit", name)
