@@ -153,3 +153,23 @@ async def test_a_redirect_is_a_bad_answer_and_nobody_is_sent_the_rows(status: in
         model_server.respond = None
         assert await comes_async(lambda: served(client))
     assert asked == []
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"error": 5},
+        {"version": ["log_reg_1"]},
+        {"refused": "so"},
+        {"refused": {}},
+        {"trial": {"mode": "canary"}},
+    ],
+    ids=["error", "version", "refused", "reason", "trial"],
+)
+async def test_a_status_of_another_shape_is_nonsense(said: dict[str, object]) -> None:
+    model_server = Peculiar()
+    model_server.pieces = (json.dumps({"iris": said, "ride_duration": said}).encode(),)
+    async with running(model_server), gateway(settings_for(model_server, request_timeout=LONG)) as client:
+        status, body, _ = await call(client, "GET", "/readyz")
+        assert status == 503
+        assert body["models"]["iris"]["reason"].startswith("The model server gave no valid answer.")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from sepal.contracts import Contract
 from sepal.errors import ModelServerUnavailableError, UpstreamError
@@ -32,6 +32,27 @@ class ModelReadiness(BaseModel):
         description="The new champion that could not be loaded; the version before it goes on.",
         exclude_if=lambda refused: refused is None,
     )
+
+
+class _Trial(BaseModel):
+    """The trial that runs, as the model server tells it."""
+
+    version: str
+    mode: str
+    error: str | None = None
+
+
+class _Status(BaseModel):
+    """What the model server says of one model."""
+
+    version: str | None = None
+    error: str | None = None
+    refused: RefusedVersion | None = None
+    trial: _Trial | None = None
+
+
+_STATUS = TypeAdapter(dict[str, _Status])
+_NONSENSE = "The model server gave no valid answer. Try again shortly."
 
 
 @dataclass(frozen=True)
@@ -61,7 +82,7 @@ class Readiness:
         self._cache = cache
         self._lock = asyncio.Lock()
         self._known: dict[str, ModelReadiness] = {}
-        self._status: dict[str, dict[str, Any]] = {}
+        self._status: dict[str, _Status] = {}
         self._until = float("-inf")
         self._bounds = bounds
 
@@ -82,9 +103,11 @@ class Readiness:
         if not found.ready:
             raise ModelServerUnavailableError(f"{model} is not ready: {found.reason}")
         status = self._status[model]
-        trial = status.get("trial", {})
-        on_trial = trial.get("mode") == "canary" and "error" not in trial
-        return Answering(str(status.get("version", found.version)), trial["version"] if on_trial else None)
+        trial = status.trial
+        on_trial = trial is not None and trial.mode == "canary" and trial.error is None
+        return Answering(
+            status.version or str(found.version), trial.version if trial and on_trial else None
+        )
 
     async def versions(self) -> dict[str, list[dict[str, Any]]]:
         """Every version of each model as the model server's registry has them."""
@@ -92,9 +115,10 @@ class Readiness:
 
     async def _ask(self) -> dict[str, ModelReadiness]:
         try:
-            self._status = status = await self._model_server.status()
-        except UpstreamError as error:
-            away = ModelReadiness(ready=False, reason=str(error))
+            self._status = status = _STATUS.validate_python(await self._model_server.status())
+        except (UpstreamError, ValidationError) as error:
+            reason = str(error) if isinstance(error, UpstreamError) else _NONSENSE
+            away = ModelReadiness(ready=False, reason=reason)
             return {contract.name: away for contract in self._contracts}
         asked = (self._ping(contract, status.get(contract.name)) for contract in self._contracts)
         return {
@@ -102,11 +126,11 @@ class Readiness:
             for contract, answer in zip(self._contracts, await asyncio.gather(*asked), strict=True)
         }
 
-    async def _ping(self, contract: Contract, status: dict[str, Any] | None) -> ModelReadiness:
+    async def _ping(self, contract: Contract, status: _Status | None) -> ModelReadiness:
         if status is None:
             return ModelReadiness(ready=False, reason=f"The model server does not serve {contract.name}.")
-        if "error" in status:
-            return ModelReadiness(ready=False, reason=status["error"])
+        if status.error is not None:
+            return ModelReadiness(ready=False, reason=status.error)
         example = contract.features.model_validate(contract.example)
         try:
             answers = await self._model_server.score(contract, contract.encode([example]))
@@ -115,5 +139,5 @@ class Readiness:
         return ModelReadiness(
             ready=True,
             version=answers.versions[answers.numbers[0]],
-            refused=RefusedVersion.model_validate(status["refused"]) if "refused" in status else None,
+            refused=status.refused,
         )
