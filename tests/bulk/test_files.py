@@ -67,7 +67,7 @@ def test_what_does_not_answer_is_told_apart_from_what_is_damaged(tmp_path: Path)
     with pytest.raises(SourceAwayError, match=r"flowers/in\.csv can't be read: could not connect"):
         Text(away, None)
     with pytest.raises(SourceAwayError, match="could not connect"):
-        ParquetReader(away, n_values=100, most_columns=10)
+        ParquetReader(away, n_values=100, n_bytes=1000, most_columns=10)
     breaking = Text(InputFile("flowers/in.csv", 100, None, Away(b"1,2\n" * 25)), None)
     with pytest.raises(SourceAwayError, match="can't be read to its end: connection reset"):
         [*iter(partial(breaking.read, 40), b"")]
@@ -78,7 +78,7 @@ def test_what_does_not_answer_is_told_apart_from_what_is_damaged(tmp_path: Path)
         Text(gzipped, None)
     assert type(told.value) is DataError
     with pytest.raises(DataError) as told:
-        ParquetReader(parquet, n_values=100, most_columns=10)
+        ParquetReader(parquet, n_values=100, n_bytes=1000, most_columns=10)
     assert type(told.value) is DataError
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from sepal.gateway import http_protocol
 from sepal.gateway.http_protocol import LINGER
 from sepal.gateway.pipelining import PIPELINED
 from tests.gateway.conftest import IRIS, FakeModelServer, call, gateway, settings_for
@@ -275,6 +276,31 @@ async def test_a_refused_client_gets_all_of_the_answer_before_it_however_slowly_
     assert received.startswith(b"HTTP/1.1 200 ")
     assert received.count(b"Iris-virginica") == 100_000
     assert received.count(b"HTTP/1.1 400 ") == 1
+
+
+async def test_a_refused_client_may_send_all_that_it_has_before_it_reads_why(
+    model_server: FakeModelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_protocol, "LINGER", 2.0)
+    async with gateway(settings_for(model_server)) as client:
+        raw = await Raw.to(client)
+        raw.send(b"nonsense\r\n\r\n")
+        for _ in range(14):
+            await asyncio.sleep(0.25)
+            raw.send(b"more of it")
+        assert (await raw.answer())[0] == 400
+
+
+async def test_a_body_that_is_too_large_may_be_sent_whole_before_the_client_reads_why(
+    model_server: FakeModelServer,
+) -> None:
+    async with gateway(settings_for(model_server, max_body_bytes=MIB)) as client:
+        raw = await Raw.to(client)
+        raw.send(HEAD + b"Content-Length: %d\r\n\r\n" % (16 * MIB))
+        for _ in range(16):
+            raw.send(b" " * MIB)
+            await asyncio.wait_for(raw.writer.drain(), LONG)
+        assert (await raw.answer())[0] == 413
 
 
 async def test_a_stop_waits_for_the_rest_of_a_body_that_was_answered_before_it_came(

@@ -19,8 +19,13 @@ from sepal.gateway.refusals import refusal
 from sepal.gateway.request_context import request_id_of
 from sepal.gateway.turns import AnswersInTurn
 
-LINGER = 2.0
-"""Seconds for which a refused client may go on sending before it is cut off, to let it read why."""
+LINGER = 5.0
+"""Seconds after the last word, and after the last byte of a refused client, when it is cut off.
+
+Many clients send all that they have before they read why they are refused; cut off, they never do.
+"""
+LONGEST_LINGER = 30.0
+"""Seconds after which it is cut off all the same."""
 
 _BYTES_PER_SECOND = 10_000
 _MOST_OF_REFUSED = 2**16
@@ -60,6 +65,7 @@ class BoundedHttp(AnswersInTurn):
         self._taking = Taking.NEXT
         self._head_bytes = 0
         self._body_bytes = 0
+        self._dropped_at = 0.0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Take a new connection, if there is room for one."""
@@ -77,6 +83,7 @@ class BoundedHttp(AnswersInTurn):
     def data_received(self, data: bytes) -> None:
         """Take what has come in."""
         if self.ending:
+            self._dropped_at = time.monotonic()
             return
         taking = self._taking
         if taking is Taking.NEXT or taking is Taking.HEAD:
@@ -180,7 +187,10 @@ class BoundedHttp(AnswersInTurn):
         elif self.joined.ended_at is not None:
             if self.transport.get_write_buffer_size():
                 self.joined.ended_at = now  # it has not been told yet
-            elif now > self.joined.ended_at + LINGER:
+            elif (
+                now > max(self.joined.ended_at, self._dropped_at) + LINGER
+                or now > self.joined.ended_at + LONGEST_LINGER
+            ):
                 self.transport.abort()
         elif self.began is not None:
             if self.flow.read_paused:

@@ -45,6 +45,8 @@ class AnswersInTurn(JoinedWrites):
             self._close()
         else:
             super().on_response_complete()
+            if self.joined.ended_at is not None:
+                self.flow.resume_reading()  # as `_close` does, of a body that was too large to be read
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self.answering = cycle
