@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 from sklearn.pipeline import Pipeline
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from sepal.registry import Draft, Registry, Version
 from sepal.settings import Settings
@@ -36,6 +38,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.relative_to(Path(__file__).parent).as_posix() in SLOW:
             item.add_marker("slow")
+
+
+class ByTiers(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
+    """Has one of pytest-xdist's processes run all tests with both tiers, which train and start them once.
+
+    A slow file is for one process too; all other tests are for whoever is free.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.partition("::")[0].removeprefix("tests/")
+        if path in SLOW:
+            return path
+        return "tiers" if path.startswith(("end_to_end/", "faults/")) else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByTiers:
+    return ByTiers(config, log)
 
 
 @pytest.fixture

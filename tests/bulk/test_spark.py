@@ -49,7 +49,6 @@ MISSING = " and ".join(
 )
 pytestmark = [
     pytest.mark.spark,
-    pytest.mark.xdist_group("spark"),
     pytest.mark.skipif(bool(MISSING), reason=f"Spark needs {MISSING}, which is not here"),
 ]
 if not MISSING:

@@ -1,8 +1,7 @@
 """What was trained once for all tests here, and both tiers running on it.
 
-What `make test` runs of these tests, and of tests/faults, is one group of pytest-xdist ("faults"): so one
-process of the tests trains once and starts tiers, one test after the other, while the other process goes
-through what needs no tiers. The largest group comes first.
+What `make test` runs of these tests, and of tests/faults, is for one process of pytest-xdist (`ByTiers` in
+tests/conftest.py): it trains once and starts tiers, while the others go through what needs none.
 """
 
 from collections.abc import Iterator

@@ -17,7 +17,7 @@ from sepal.contracts.iris import contract as iris
 from sepal.registry import Registry
 from tests.end_to_end.conftest import IRIS, Served
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.xdist_group("faults")]
+pytestmark = pytest.mark.end_to_end
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from tests.end_to_end.conftest import IRIS, RIDE, Place, Served, place_in, servi
 from tests.tiers import lives, none_left
 from tests.waiting import LONG, comes
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.xdist_group("faults")]
+pytestmark = pytest.mark.end_to_end
 
 DEADLINE = 5.0
 """SEPAL_REQUEST_TIMEOUT's default, in seconds."""

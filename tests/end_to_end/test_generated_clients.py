@@ -14,7 +14,7 @@ import pytest
 
 from tests.end_to_end.conftest import Served
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.xdist_group("served"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(600)]
 
 PYTHON_CALL = """
 import sys

@@ -22,7 +22,7 @@ from sepal.contracts.catalogue import load_contracts
 from sepal.registry import Registry
 from tests.end_to_end.conftest import Place, Served, serving
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.xdist_group("jobs")]
+pytestmark = pytest.mark.end_to_end
 
 NAMES = [column.name for column in load_contracts()["iris"].columns]
 ROWS = 400_000

@@ -12,7 +12,7 @@ import pytest
 from tests.end_to_end.conftest import Served
 from tests.end_to_end.test_protocols import NAMES, check_iris, iris_rows, native, run
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.xdist_group("served"), pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.end_to_end, pytest.mark.timeout(600)]
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from sepal.registry import Registry, lifecycle
 from sepal.registry.verify import verify
 from tests.end_to_end.conftest import IRIS, Place, Served, place_in, serving
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.xdist_group("life")]
+pytestmark = pytest.mark.end_to_end
 
 SWAPPED_WITHIN = 2.0
 """Seconds from a promotion to answers by the new champion, as it is promised."""

@@ -17,7 +17,7 @@ from sepal.registry import Registry
 from tests.end_to_end.conftest import Place, place_in, serving
 from tests.mlflow_server import LOG_RIDES, mlflow_server, needs_mlflow, run_script
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.xdist_group("mlflow"), needs_mlflow]
+pytestmark = [pytest.mark.end_to_end, needs_mlflow]
 
 DATA = Path(__file__).parents[2] / "data"
 PAIR = ("--column", "PU_DO={PULocationID}_{DOLocationID}")

@@ -18,7 +18,7 @@ from tests.end_to_end.conftest import Place
 from tests.tiers import kill
 from tests.waiting import LONG, comes
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.xdist_group("faults")]
+pytestmark = pytest.mark.end_to_end
 
 DELAY = 3.0
 """Seconds for which it takes connections after SIGTERM: time enough for this test's questions."""

@@ -9,7 +9,7 @@ import pytest
 
 from tests.end_to_end.conftest import Place, Served, serving
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.xdist_group("served")]
+pytestmark = pytest.mark.end_to_end
 
 CONFIG = """
 [parameters]

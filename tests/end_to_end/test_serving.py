@@ -16,7 +16,7 @@ from sepal.registry import Registry
 from tests.end_to_end.conftest import IRIS, RIDE, Place, Served, serving
 from tests.strategies import documents_of
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.xdist_group("faults")]
+pytestmark = pytest.mark.end_to_end
 
 CONTRACTS = load_contracts()
 SLOW = hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))

@@ -20,9 +20,9 @@ from tests.end_to_end.conftest import IRIS, Place, Served, serving
 from tests.tiers import lives, none_left
 from tests.waiting import LONG, comes
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.xdist_group("faults")]
+pytestmark = pytest.mark.end_to_end
 
-TIMES = 3
+TIMES = 2
 
 
 @pytest.mark.parametrize("tier", ["gateway", "model server"])

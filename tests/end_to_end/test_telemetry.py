@@ -18,7 +18,7 @@ from tests.telemetry.collector import Collector, collecting
 from tests.tiers import kill
 from tests.waiting import LONG, comes
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.xdist_group("faults")]
+pytestmark = pytest.mark.end_to_end
 
 
 @dataclass

@@ -13,7 +13,7 @@ import trustme
 
 from tests.end_to_end.conftest import IRIS, Place, serving
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.xdist_group("faults")]
+pytestmark = pytest.mark.end_to_end
 
 
 @dataclass

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 from sklearn.datasets import load_wine
+from typer.testing import CliRunner
 
+from sepal.cli.commands import app
 from sepal.registry import Registry
 from tests.end_to_end.conftest import Place, place_in, serving
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.xdist_group("faults")]
+pytestmark = pytest.mark.end_to_end
 
 TOGETHER = 280.0
 """Seconds for eight trainings: a little less than a test has."""
@@ -178,7 +180,7 @@ def test_every_command_has_help_with_an_example(trained: Place) -> None:
     group = ("list", "show", "compare", "history", "verify", "promote", "rollback", "prune")
     group += ("import-mlflow", "export")
     for command in (["train"], ["serve"], ["models"], *(["models", name] for name in group)):
-        assert "Example: " in trained.sepal(*command, "--help").stdout
+        assert "Example: " in CliRunner().invoke(app, [*command, "--help"]).stdout
     assert trained.sepal("--version").stdout == "sepal 0.1.0\n"
     unknown = trained.sepal("train", "rose", check=False)
     assert unknown.returncode == 4

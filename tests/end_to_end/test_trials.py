@@ -27,7 +27,7 @@ from sepal.scoring.scorer import load_version
 from tests.drafts import draft_of
 from tests.end_to_end.conftest import IRIS, Place, Served, place_in, serving
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.xdist_group("trials")]
+pytestmark = pytest.mark.end_to_end
 
 TAKEN_UP_WITHIN = 2.0
 """Seconds from the command to a trial in every worker."""

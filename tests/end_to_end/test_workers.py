@@ -7,7 +7,7 @@ import pytest
 
 from tests.end_to_end.conftest import IRIS, Place, serving
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.xdist_group("faults")]
+pytestmark = pytest.mark.end_to_end
 
 
 def test_two_workers_a_tier_answer_as_one(trained: Place) -> None:

@@ -10,7 +10,7 @@ from tests.faults.results import Form, Result
 from tests.faults.scenarios import SCENARIOS, trained_place
 from tests.tiers import Place
 
-pytestmark = [pytest.mark.end_to_end, pytest.mark.xdist_group("faults")]
+pytestmark = pytest.mark.end_to_end
 
 SHORT = Form(short=True)
 QUICK = ("killed", "bodies")

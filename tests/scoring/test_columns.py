@@ -135,7 +135,7 @@ TIMES = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=600)
+@settings(deadline=None, max_examples=300)
 @given(TIMES)
 def test_a_time_as_text_is_taken_exactly_if_the_contract_takes_it_and_means_the_same(text: str) -> None:
     result = encoded(EVERYTHING, [{**GOOD, "when": text}])

@@ -86,14 +86,14 @@ def main() -> None:
 
 def _serve(config: uvicorn.Config, settings: Settings) -> None:
     with suppress(KeyboardInterrupt):  # raised again once it has stopped
-        if settings.gateway_workers == 1:
+        if settings.gateway_workers > 1:
+            workers = DrainingWorkers(config, [config.bind_socket()])
+            workers.drain_delay = settings.drain_delay
+            workers.run()
+            if workers.failed:
+                sys.exit(STARTUP_FAILURE)
+        else:
             uvicorn.Server(config).run()
-            return
-        workers = DrainingWorkers(config, [config.bind_socket()])
-        workers.drain_delay = settings.drain_delay
-        workers.run()
-        if workers.failed:
-            sys.exit(STARTUP_FAILURE)
 
 
 if __name__ == "__main__":
