@@ -11,7 +11,7 @@ serve: .venv/.serve ## both tiers, with a champion trained for each model that h
 NOT_COVERED := src/sepal/bulk/spark/*,model_training/mlflow/*,src/sepal/model_server/shadow.py
 
 test: .venv/.develop ## the test suite without its slow part, with coverage
-	$(BIN)/pytest --numprocesses 3 -m "not slow" --cov --cov-report=
+	$(BIN)/pytest --numprocesses 3 --no-loadscope-reorder -m "not slow" --cov --cov-report=
 	@$(BIN)/coverage report --fail-under=90 --omit='$(NOT_COVERED)'
 	@$(BIN)/coverage report --fail-under=100 --include='src/sepal/gateway/*,src/sepal/contracts/*' > /dev/null || { echo "Gateway or contracts are not wholly covered."; exit 1; }
 

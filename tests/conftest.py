@@ -40,21 +40,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("slow")
 
 
-class ByTiers(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
-    """Has one of pytest-xdist's processes run all tests with both tiers, which train and start them once.
+class TiersByFile(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
+    """Has one of pytest-xdist's processes run a file whose tests start tiers, or are slow.
 
-    A slow file is for one process too; all other tests are for whoever is free.
+    So what they share is trained and started once. All other tests are for whoever is free.
     """
 
     def _split_scope(self, nodeid: str) -> str:
         path = nodeid.partition("::")[0].removeprefix("tests/")
-        if path in SLOW:
-            return path
-        return "tiers" if path.startswith(("end_to_end/", "faults/")) else nodeid
+        return path if path in SLOW or path.startswith(("end_to_end/", "faults/")) else nodeid
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByTiers:
-    return ByTiers(config, log)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> TiersByFile:
+    return TiersByFile(config, log)
 
 
 @pytest.fixture

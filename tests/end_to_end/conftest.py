@@ -1,7 +1,6 @@
 """What was trained once for all tests here, and both tiers running on it.
 
-What `make test` runs of these tests, and of tests/faults, is for one process of pytest-xdist (`ByTiers` in
-tests/conftest.py): it trains once and starts tiers, while the others go through what needs none.
+Each file is for one process of pytest-xdist (`TiersByFile` in tests/conftest.py).
 """
 
 from collections.abc import Iterator
