@@ -4,7 +4,10 @@ from collections.abc import Iterator
 
 from pydantic.fields import FieldInfo
 
-from sepal.settings.settings import GROUPS
+from sepal.settings import Settings
+from sepal.settings.kinds import Group
+
+GROUPS = [group for group in Settings.__bases__ if issubclass(group, Group)]
 
 
 def lines() -> Iterator[str]:

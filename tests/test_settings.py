@@ -11,11 +11,10 @@ from pydantic import ValidationError
 
 from sepal.errors import ConfigurationError
 from sepal.settings import Settings, load_settings, misspelt
-from sepal.settings.settings import GROUPS
 from sepal.supervisor import Tier
 from tests.environment import clean
 from tests.ports import free_port
-from tests.settings_table import lines
+from tests.settings_table import GROUPS, lines
 
 OPERATIONS = Path(__file__).parents[1] / "docs" / "operations.md"
 

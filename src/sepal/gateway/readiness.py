@@ -6,19 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field
 
 from sepal.contracts import Contract
 from sepal.errors import ModelServerUnavailableError, UpstreamError
 from sepal.gateway.bounds import Bounds
+from sepal.gateway.status import ModelStatus, RefusedVersion
 from sepal.gateway.upstream import ModelServer
-
-
-class RefusedVersion(BaseModel):
-    """A version that should answer and does not."""
-
-    version: str | None = Field(None, description="The version, if it is known.", examples=["log_reg_2"])
-    reason: str = Field(description="Why the model server could not take it up.")
 
 
 class ModelReadiness(BaseModel):
@@ -32,27 +26,6 @@ class ModelReadiness(BaseModel):
         description="The new champion that could not be loaded; the version before it goes on.",
         exclude_if=lambda refused: refused is None,
     )
-
-
-class _Trial(BaseModel):
-    """The trial that runs, as the model server tells it."""
-
-    version: str
-    mode: str
-    error: str | None = None
-
-
-class _Status(BaseModel):
-    """What the model server says of one model."""
-
-    version: str | None = None
-    error: str | None = None
-    refused: RefusedVersion | None = None
-    trial: _Trial | None = None
-
-
-_STATUS = TypeAdapter(dict[str, _Status])
-_NONSENSE = "The model server gave no valid answer. Try again shortly."
 
 
 @dataclass(frozen=True)
@@ -82,7 +55,7 @@ class Readiness:
         self._cache = cache
         self._lock = asyncio.Lock()
         self._known: dict[str, ModelReadiness] = {}
-        self._status: dict[str, _Status] = {}
+        self._status: dict[str, ModelStatus] = {}
         self._until = float("-inf")
         self._bounds = bounds
 
@@ -103,11 +76,8 @@ class Readiness:
         if not found.ready:
             raise ModelServerUnavailableError(f"{model} is not ready: {found.reason}")
         status = self._status[model]
-        trial = status.trial
-        on_trial = trial is not None and trial.mode == "canary" and trial.error is None
-        return Answering(
-            status.version or str(found.version), trial.version if trial and on_trial else None
-        )
+        challenger = status.trial.version if status.trial and status.trial.answers else None
+        return Answering(status.version or str(found.version), challenger)
 
     async def versions(self) -> dict[str, list[dict[str, Any]]]:
         """Every version of each model as the model server's registry has them."""
@@ -115,10 +85,9 @@ class Readiness:
 
     async def _ask(self) -> dict[str, ModelReadiness]:
         try:
-            self._status = status = _STATUS.validate_python(await self._model_server.status())
-        except (UpstreamError, ValidationError) as error:
-            reason = str(error) if isinstance(error, UpstreamError) else _NONSENSE
-            away = ModelReadiness(ready=False, reason=reason)
+            self._status = status = await self._model_server.status()
+        except UpstreamError as error:
+            away = ModelReadiness(ready=False, reason=str(error))
             return {contract.name: away for contract in self._contracts}
         asked = (self._ping(contract, status.get(contract.name)) for contract in self._contracts)
         return {
@@ -126,7 +95,7 @@ class Readiness:
             for contract, answer in zip(self._contracts, await asyncio.gather(*asked), strict=True)
         }
 
-    async def _ping(self, contract: Contract, status: _Status | None) -> ModelReadiness:
+    async def _ping(self, contract: Contract, status: ModelStatus | None) -> ModelReadiness:
         if status is None:
             return ModelReadiness(ready=False, reason=f"The model server does not serve {contract.name}.")
         if status.error is not None:

@@ -6,9 +6,10 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from math import inf
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
+from pydantic import TypeAdapter, ValidationError
 
 from sepal.contracts import Contract, wire
 from sepal.errors import ModelServerTimeoutError, ModelServerUnavailableError
@@ -16,10 +17,13 @@ from sepal.gateway.answers import Answers
 from sepal.gateway.breaker import Breaker
 from sepal.gateway.calls import CallRecorder
 from sepal.gateway.retries import RetryBudget
+from sepal.gateway.status import STATUS, VERSIONS, ModelStatus
 from sepal.settings import Settings
 from sepal.tls import upstream_context
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 _KEEP_ALIVE = 30
 """Seconds that an idle connection is kept; less than the model server keeps it."""
@@ -96,7 +100,7 @@ class ModelServer:
     async def _ask_before_retry(self, until: float) -> None:
         left = _left(until)
         try:
-            await self._ask("/models", dict, left)
+            await self._ask("/models", STATUS, left)
         except ModelServerTimeoutError as error:
             if left < self._status_time:  # so little that it tells nothing
                 raise ModelServerTimeoutError(TOO_LATE) from error
@@ -133,16 +137,16 @@ class ModelServer:
         self.breaker.succeeded()
         return answers
 
-    async def status(self) -> dict[str, Any]:
-        """What the model server says of each model: `{"version": …}` or `{"error": …}`."""
-        return await self._ask("/models", dict)
+    async def status(self) -> dict[str, ModelStatus]:
+        """What the model server says of each model."""
+        return await self._ask("/models", STATUS)
 
     async def versions(self) -> dict[str, list[dict[str, Any]]]:
         """Every version of each model that the model server's registry has, as `{"name": …}`."""
-        return await self._ask("/versions", list)
+        return await self._ask("/versions", VERSIONS)
 
-    async def _ask(self, path: str, kind: type, left: float = inf) -> dict[str, Any]:
-        """A JSON object that says something of this kind of each model."""
+    async def _ask(self, path: str, kind: TypeAdapter[T], left: float = inf) -> T:
+        """A JSON document of this kind."""
         seconds, body = min(self._status_time, left), bytearray()
         async with self._call("GET", path, seconds, too_late=_NO_STATUS) as response:
             async for part in response.content.iter_any():
@@ -150,12 +154,9 @@ class ModelServer:
                 if len(body) > _LARGEST_STATUS:
                     raise _nonsense(f"more than {_LARGEST_STATUS} bytes at {path}")
         try:
-            said = json.loads(body)
-        except (ValueError, RecursionError) as error:
-            raise _nonsense("no JSON") from error
-        if not isinstance(said, dict) or not all(isinstance(of_model, kind) for of_model in said.values()):
-            raise _nonsense("no status")
-        return said
+            return kind.validate_json(body)
+        except ValidationError as error:
+            raise _nonsense(f"{error.errors()[0]['msg']} at {path}") from error
 
     @asynccontextmanager
     async def _call(

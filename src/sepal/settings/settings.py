@@ -5,31 +5,12 @@ from pathlib import Path
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from sepal.settings.access import Access, Browsers, Limits
-from sepal.settings.kinds import Group
 from sepal.settings.places import Places
 from sepal.settings.requests import Bounds, Calls, Requests
 from sepal.settings.scoring import Bulk, Jobs, Scoring
 from sepal.settings.telemetry import Client, Telemetry
 from sepal.settings.tiers import Tiers, Tls
 from sepal.settings.urls import base_url
-
-GROUPS: tuple[type[Group], ...] = (
-    Places,
-    Tiers,
-    Requests,
-    Calls,
-    Bounds,
-    Scoring,
-    Bulk,
-    Jobs,
-    Access,
-    Limits,
-    Browsers,
-    Tls,
-    Telemetry,
-    Client,
-)
-"""In the order of docs/operations.md."""
 
 
 class Settings(
